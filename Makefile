@@ -1,0 +1,53 @@
+# modelmeter: `make help` lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO_SECONDS ?= 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "setup: Python environment in $(VENV) (pinned by requirements.lock)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=...)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## Make .venv with everything pinned
+
+.PHONY: lint
+lint: setup ## ruff, mypy strict, import contracts
+	@$(BIN)/ruff check operator tests
+	@$(BIN)/ruff format --check operator tests
+	@$(BIN)/mypy
+	@PYTHONPATH=operator $(BIN)/lint-imports
+
+.PHONY: test
+test: lint ## Lint, unit, property, golden and end-to-end tests
+	@$(BIN)/python -m pytest
+
+.PHONY: demo
+demo: setup ## The main job on an embedded control plane (DEMO_SECONDS=60 ends by itself)
+	@$(BIN)/python -m tests.demo --seconds $(DEMO_SECONDS)
+
+.PHONY: bench
+bench: setup ## Speed and memory, each figure beside its reference
+	@$(BIN)/python -m tests.bench
+
+.PHONY: crds
+crds: setup ## Generate crds/*.yaml and the chart's copies from the pydantic models
+	@$(BIN)/python -m tests.generate crds
+
+.PHONY: manifests
+manifests: crds ## Render manifests/install.yaml from the chart
+	@$(BIN)/python -m tests.generate install
+
+.PHONY: lock
+lock: ## Pin every dependency again (needs uv)
+	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock

@@ -1,0 +1,1 @@
+"""modelmeter: serves BERT on Triton and knows, to the second, what each model costs."""

@@ -1,0 +1,128 @@
+"""The CostStatement: the ledger page of one ModelDeployment for one calendar month (UTC).
+
+Everything is in `spec`, not in `status`: backup tools drop status, and a ledger must come back whole.
+Quantities are whole unit-seconds per day; money is derived from them and never stored as the truth.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelmeter.api.base import Struct, rule, rules
+from modelmeter.api.model_deployment import Period
+from modelmeter.api.scalars import Instant, Integer, Month
+
+Certainty = Literal["exact", "estimated"]
+PerUnit = Literal["hour", "GiB-hour", "year", "month", "day"]
+ExactDecimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?(/[1-9][0-9]*)?$", max_length=400)]
+"""An exact amount: a decimal string, or a fraction numerator/denominator."""
+
+
+class ModelRef(Struct):
+    """The ModelDeployment that the page is about; it may be gone."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Line(Struct):
+    """Usage posted at one unit price: whole unit-seconds per day."""
+
+    item: str
+    """gpu, cpu (millicores), memory, storage (bytes), replica, labour/NAME, operations/NAME."""
+    rate: str = ""
+    """Which rate priced it: BOOK/INDEX; empty for labour, operations and replica."""
+    unit_price: str = ""
+    """Price of one unit as posted; empty where the item bears no price (replica)."""
+    per: PerUnit = "hour"
+    certainty: Certainty = "exact"
+    correction: Month | None = None
+    """The closed month that this line corrects; its days are that month's."""
+    days: dict[str, Integer]
+    """Day of the month ("01") to unit-seconds: GPU-seconds, millicore-seconds, byte-seconds, seconds."""
+
+
+class Profile(Struct):
+    """What decides a price: see PriceBook match."""
+
+    gpu_product: str = ""
+    instance_type: str = ""
+    region: str = ""
+    capacity_type: str = ""
+    storage_class: str = ""
+
+
+class UnpricedSpan(Struct):
+    """Usage that no rate covered when it was posted: `amount` units over [from, to)."""
+
+    item: Literal["gpu", "cpu", "memory", "storage"]
+    profile: Profile
+    certainty: Certainty = "exact"
+    from_: Annotated[Instant, Field(alias="from")]
+    to: Instant
+    amount: Integer
+    """GPUs, millicores or bytes; negative where it takes back what was posted too much."""
+
+
+class Settled(Struct):
+    """A UID posted in full."""
+
+    uid: str
+    gone_since: Instant | None = None
+    """When the object was first seen to be gone; the UID leaves the page an hour later."""
+
+
+class Overhead(Struct):
+    """Labour or operations as they accrue now, until the ModelDeployment says otherwise."""
+
+    item: str
+    unit_price: str
+    per: Period
+
+
+class Carried(Struct):
+    """Sums of all earlier, closed pages, exact."""
+
+    usage: dict[str, Integer] = {}
+    """item to unit-seconds, priced or bearing no price; unpriced spans are carried as spans."""
+    cost: dict[str, ExactDecimal] = {}
+    """compute, storage, labour, operations."""
+    estimated: ExactDecimal = "0"
+    """The part of these costs that is estimated."""
+
+
+class Totals(Struct):
+    """For people: the page's own sums when it was written, rounded once. Derived, never read back."""
+
+    compute: str = "0"
+    storage: str = "0"
+    labour: str = "0"
+    operations: str = "0"
+    total: str = "0"
+    gpu_seconds: Integer = "0"
+
+
+class CostStatementSpec(Struct):
+    """A ledger page. A closed page never changes."""
+
+    model: Annotated[
+        ModelRef, Field(json_schema_extra=rules(rule("self == oldSelf", "model cannot change")))
+    ]
+    month: Annotated[Month, Field(json_schema_extra=rules(rule("self == oldSelf", "month cannot change")))]
+    currency: str = ""
+    """Empty until a PriceBook was found."""
+    posted_through: Instant
+    """T: usage of every UID in `open` is in the lines up to here."""
+    closed: bool = False
+    lines: Annotated[list[Line], Field(max_length=5000)] = []
+    unpriced: Annotated[list[UnpricedSpan], Field(max_length=2000)] = []
+    overheads: Annotated[list[Overhead], Field(max_length=64)] = []
+    open: Annotated[list[str], Field(max_length=5000)] = []
+    """UIDs whose usage up to postedThrough is in the lines."""
+    settled: Annotated[list[Settled], Field(max_length=5000)] = []
+    """UIDs posted in full whose objects may still exist."""
+    carried: Carried = Carried()
+    totals: Totals = Totals()

@@ -1,0 +1,272 @@
+"""The spec of a ModelDeployment: which model, how it is served, what it may cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from modelmeter.api.base import Struct, rule, rules
+from modelmeter.api.scalars import Price, QuantityString
+
+SOURCE_SCHEMES = ("pvc", "https")
+
+
+def _share(text: str) -> str:
+    if Decimal(text) > 1:
+        raise ValueError("must be between 0 and 1")
+    return text
+
+
+def _hours_per_day(text: str) -> str:
+    if Decimal(text) > 24:
+        raise ValueError("must be between 0 and 24")
+    return text
+
+
+def _source(text: str) -> str:
+    if text.partition("://")[0] not in SOURCE_SCHEMES:
+        raise ValueError("must begin with pvc:// or https://")
+    return text
+
+
+Amount = Annotated[
+    QuantityString,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    WithJsonSchema({"x-kubernetes-int-or-string": True}),
+]
+OpenObject = Annotated[
+    dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+]
+"""An object of Kubernetes' own API that we pass on as it is."""
+
+Share = Annotated[
+    Price,
+    AfterValidator(_share),
+    Field(json_schema_extra=rules(rule("double(self) <= 1.0", "share must be between 0 and 1"))),
+]
+HoursPerDay = Annotated[
+    Price,
+    AfterValidator(_hours_per_day),
+    Field(json_schema_extra=rules(rule("double(self) <= 24.0", "hoursPerDay must be between 0 and 24"))),
+]
+Period = Literal["year", "month", "day", "hour"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63)]
+Source = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=2048,
+        json_schema_extra=rules(
+            rule(
+                "self.startsWith('pvc://') || self.startsWith('https://')",
+                "source must begin with pvc:// (pvc://CLAIM/path) or https:// (an archive or a folder)",
+            )
+        ),
+    ),
+    AfterValidator(_source),
+]
+
+
+class Model(Struct):
+    """Which model is served."""
+
+    source: Source
+    """Where the model is fetched from: pvc://CLAIM/path or https://HOST/path (archive or folder)."""
+    task: Literal["text-classification"] = "text-classification"
+    """What the model does."""
+    labels: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=256)]],
+        Field(max_length=256, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = []
+    """Texts of the classes, each once; `probability` is taken over them."""
+    max_sequence_length: Annotated[int, Field(ge=8, le=512)] = 128
+    """Longest input, in tokens; longer texts are truncated."""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """Number format of the weights."""
+
+
+class Gpu(Struct):
+    """The GPUs of one replica."""
+
+    resource: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$", max_length=253)] = (
+        "nvidia.com/gpu"
+    )
+    """Extended resource that is requested."""
+    count: Annotated[int, Field(ge=0, le=64)] = 1
+    """GPUs of one replica; 0 serves on the CPU."""
+    product: Annotated[str, Field(max_length=63)] = ""
+    """GPU product (node label nvidia.com/gpu.product) that the pods must run on; empty: any."""
+
+
+ResourceList = Annotated[dict[str, Amount], Field(max_length=16)]
+
+
+class Resources(Struct):
+    """Requests and limits of the Triton container."""
+
+    requests: ResourceList = {"cpu": "1", "memory": "2Gi"}
+    """What the scheduler reserves, and what is metered: cpu in cores, memory in bytes."""
+    limits: ResourceList = {"memory": "2Gi"}
+    """What the container may use at most."""
+
+
+class Batching(Struct):
+    """Triton's dynamic batching."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Most requests in one batch."""
+    max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 500
+    """How long a request may wait for a batch to fill, in microseconds."""
+
+
+class Toleration(Struct):
+    """A Kubernetes toleration."""
+
+    key: str = ""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    toleration_seconds: int | None = None
+
+
+class EnvVar(Struct):
+    """An environment variable of the Triton container."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    value: str = ""
+    value_from: OpenObject | None = None
+    """Kubernetes EnvVarSource, passed on as it is."""
+
+
+class LocalObjectReference(Struct):
+    """A name in the same namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+DEFAULT_TOLERATIONS = [Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
+
+
+class Serving(Struct):
+    """How the model is served."""
+
+    replicas: Annotated[int, Field(ge=0, le=500)] = 1
+    """Triton pods; `kubectl scale` changes it."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] = "nvcr.io/nvidia/tritonserver:25.10-py3"
+    """Triton image."""
+    gpu: Gpu = Gpu()
+    resources: Resources = Resources()
+    batching: Batching = Batching()
+    node_selector: Annotated[dict[str, str], Field(max_length=32)] = {}
+    tolerations: Annotated[list[Toleration], Field(max_length=32)] = DEFAULT_TOLERATIONS
+    affinity: OpenObject | None = None
+    """Kubernetes Affinity, passed on as it is."""
+    priority_class_name: Annotated[str, Field(max_length=253)] = ""
+    image_pull_secrets: Annotated[list[LocalObjectReference], Field(max_length=16)] = []
+    env: Annotated[list[EnvVar], Field(max_length=100)] = []
+
+
+AccessMode = Literal["ReadWriteOnce", "ReadWriteMany"]
+Immutable = "self == oldSelf"
+
+
+class Storage(Struct):
+    """The claim that holds the fetched model and the Triton repository."""
+
+    size: Annotated[
+        QuantityString,
+        Field(
+            json_schema_extra=rules(
+                rule(
+                    "!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0",
+                    "size may grow but not shrink: a claim cannot be made smaller",
+                )
+            )
+        ),
+    ] = "10Gi"
+    """Capacity of the claim, for example 10Gi."""
+    storage_class_name: Annotated[
+        str,
+        Field(
+            max_length=253, json_schema_extra=rules(rule(Immutable, "storageClassName of a claim cannot change"))
+        ),
+    ] = ""
+    """StorageClass; empty: the cluster's default."""
+    access_modes: Annotated[
+        list[AccessMode],
+        Field(
+            min_length=1,
+            max_length=2,
+            json_schema_extra=rules(rule(Immutable, "accessModes of a claim cannot change")),
+        ),
+    ] = ["ReadWriteOnce"]
+    """ReadWriteMany lets replicas on several nodes share the claim."""
+
+
+class Labour(Struct):
+    """People's work on the model: an amount per period, of which the model takes a share."""
+
+    name: Name
+    price: Price
+    """Amount per period, in the price book's currency, as a decimal string."""
+    per: Period
+    """year = 365 days, month = a twelfth of it (730 hours)."""
+    share: Share = "1"
+    """Part of the amount that this model bears, 0 to 1."""
+
+
+class Operation(Struct):
+    """Recurring work: hours a day at a price per hour, or an amount per period."""
+
+    name: Name
+    hours_per_day: HoursPerDay | None = None
+    price_per_hour: Price | None = None
+    price: Price | None = None
+    per: Period | None = None
+
+
+OPERATION_FORM = (
+    "(has(self.hoursPerDay) && has(self.pricePerHour) && !has(self.price) && !has(self.per))"
+    " || (has(self.price) && has(self.per) && !has(self.hoursPerDay) && !has(self.pricePerHour))"
+)
+
+
+class Pricing(Struct):
+    """What the model's cost is made of beside its pods and claims."""
+
+    price_book: Annotated[str, Field(min_length=1, max_length=253)] = "default"
+    """Name of the PriceBook."""
+    labour: Annotated[
+        list[Labour],
+        Field(
+            max_length=32,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+    operations: Annotated[
+        list[
+            Annotated[
+                Operation,
+                Field(
+                    json_schema_extra=rules(
+                        rule(OPERATION_FORM, "give either hoursPerDay and pricePerHour, or price and per")
+                    )
+                ),
+            ]
+        ],
+        Field(
+            max_length=32,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+
+
+class ModelDeploymentSpec(Struct):
+    """Desired state of a ModelDeployment; `model.source` alone is enough."""
+
+    model: Model
+    serving: Serving = Serving()
+    storage: Storage = Storage()
+    pricing: Pricing = Pricing()

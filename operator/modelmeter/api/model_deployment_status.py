@@ -1,0 +1,136 @@
+"""The status of a ModelDeployment: a projection, recomputed and never the source of anything."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelmeter.api.base import Struct
+from modelmeter.api.scalars import Instant, Integer, Month
+
+Amount = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+"""A decimal string, rounded once, half to even."""
+
+
+class Condition(Struct):
+    """A Kubernetes condition."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    """One CamelCase word."""
+    message: str
+    """What is the case, and what to do about it."""
+    observed_generation: int
+    last_transition_time: Instant
+
+
+class Endpoints(Struct):
+    """Where the model answers, inside the cluster."""
+
+    http: str
+    grpc: str
+    predict: str
+    """POST {"text": ..., "label": ...} here; the answer is {"score": ..., "probability": ...}."""
+
+
+class Usage(Struct):
+    """Usage over the whole life of the model, exact at cost.asOf."""
+
+    gpu_seconds: Integer = "0"
+    """GPUs x seconds held, from PodScheduled to the end of the pod."""
+    cpu_core_milli_seconds: Integer = "0"
+    """Requested millicores x seconds."""
+    memory_byte_seconds: Integer = "0"
+    """Requested bytes x seconds."""
+    storage_byte_seconds: Integer = "0"
+    """Capacity of bound claims, bytes x seconds."""
+    replica_seconds: Integer = "0"
+    """Pods x seconds."""
+    gpu_hours: Amount = "0"
+    storage_gi_b_hours: Annotated[Amount, Field(alias="storageGiBHours")] = "0"
+    replica_hours: Amount = "0"
+
+
+class Replicas(Struct):
+    """Replicas asked for and ready to answer."""
+
+    desired: int = 0
+    ready: int = 0
+
+
+class CostParts(Struct):
+    """C = compute + storage + labour + operations, in `currency`."""
+
+    compute: Amount = "0"
+    """GPU, CPU and memory of the pods."""
+    storage: Amount = "0"
+    """Claims."""
+    labour: Amount = "0"
+    """People."""
+    operations: Amount = "0"
+    """Recurring work."""
+    total: Amount = "0"
+    """Rounded from the exact sum, so it may differ from the sum of the rounded parts in the last digit."""
+
+
+class MonthCost(CostParts):
+    """Cost of the running calendar month (UTC)."""
+
+    name: Month
+
+
+class Unpriced(Struct):
+    """Usage that no rate covers: recorded, shown, and priced once a rate that covers it is added."""
+
+    gpu_seconds: Integer | None = None
+    cpu_core_milli_seconds: Integer | None = None
+    memory_byte_seconds: Integer | None = None
+    storage_byte_seconds: Integer | None = None
+
+
+class Cost(CostParts):
+    """Cost over the whole life of the model, exact at asOf."""
+
+    currency: str = ""
+    replicas: Replicas = Replicas()
+    month: MonthCost
+    per_hour: Amount = "0"
+    """What an hour costs as things stand at asOf."""
+    as_of: Instant
+    unpriced: Unpriced | None = None
+    """Present where some usage has no price; it is in no amount above."""
+    estimated: Amount | None = None
+    """Part of the total that rests on an estimated end of a pod or claim."""
+
+
+class ModelStatus(Struct):
+    """The model as the loader left it."""
+
+    sha256: str = ""
+    """Checksum of the fetched files."""
+    bytes: int = 0
+
+
+class ModelDeploymentStatus(Struct):
+    """Observed state of a ModelDeployment."""
+
+    observed_generation: int = 0
+    conditions: Annotated[
+        list[Condition],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+    ] = []
+    replicas: int = 0
+    """Pods that exist."""
+    ready_replicas: int = 0
+    ready: str = ""
+    """READY column: ready/desired."""
+    reason: str = ""
+    """Reason of the lowest layer that is not as it should be; Ready when all is well."""
+    selector: str = ""
+    """Label selector of the pods, for the scale subresource."""
+    endpoints: Endpoints | None = None
+    model: ModelStatus | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None

@@ -1,0 +1,27 @@
+"""Names that appear on objects in the cluster: group, labels, annotations, finalizers."""
+
+from __future__ import annotations
+
+GROUP = "modelmeter.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_MODEL = f"{GROUP}/model"
+"""On every metered pod and claim: the name of its ModelDeployment."""
+
+LABEL_MODEL_UID = f"{GROUP}/model-uid"
+"""The UID of the ModelDeployment: a new one of the same name is another model."""
+
+LABEL_NAMESPACE = f"{GROUP}/namespace"
+LABEL_MONTH = f"{GROUP}/month"
+
+METERING_FINALIZER = f"{GROUP}/metering"
+"""On metered pods and claims: nothing that costs money vanishes uncounted."""
+
+LEDGER_FINALIZER = f"{GROUP}/ledger"
+"""On ModelDeployments: leaves when the last statement is written."""
+
+PRICE_PROFILE = f"{GROUP}/price-profile"
+"""Annotation on pods: what decides the pod's price, captured from its node while it runs."""
+
+FIELD_MANAGER = "modelmeter"

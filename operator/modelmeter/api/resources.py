@@ -1,0 +1,54 @@
+"""The resources as the operator holds them: the parts of the metadata that matter, and the parsed spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from modelmeter.api.base import parse
+from modelmeter.api.model_deployment import ModelDeploymentSpec
+from modelmeter.api.price_book import PriceBookSpec
+from modelmeter.api.scalars import instant
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDeployment:
+    """A ModelDeployment at one generation; `deleted` is its deletionTimestamp."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    deleted: datetime | None
+    spec: ModelDeploymentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """A PriceBook; `name` and a rate's index are the rate's identity."""
+
+    name: str
+    spec: PriceBookSpec
+
+
+def model_deployment(body: Mapping[str, Any]) -> ModelDeployment:
+    """Parse an object of the API server; SpecError where the spec cannot work."""
+    metadata = body["metadata"]
+    deleted = metadata.get("deletionTimestamp")
+    return ModelDeployment(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata["generation"],
+        created=instant(metadata["creationTimestamp"]),
+        deleted=instant(deleted) if deleted else None,
+        spec=parse(ModelDeploymentSpec, body["spec"], "spec"),
+    )
+
+
+def price_book(body: Mapping[str, Any]) -> PriceBook:
+    """Parse an object of the API server; SpecError where a rate cannot work."""
+    return PriceBook(body["metadata"]["name"], parse(PriceBookSpec, body["spec"], "spec"))
