@@ -108,9 +108,7 @@ class Totals(Struct):
 class CostStatementSpec(Struct):
     """A ledger page. A closed page never changes."""
 
-    model: Annotated[
-        ModelRef, Field(json_schema_extra=rules(rule("self == oldSelf", "model cannot change")))
-    ]
+    model: Annotated[ModelRef, Field(json_schema_extra=rules(rule("self == oldSelf", "model cannot change")))]
     month: Annotated[Month, Field(json_schema_extra=rules(rule("self == oldSelf", "month cannot change")))]
     currency: str = ""
     """Empty until a PriceBook was found."""

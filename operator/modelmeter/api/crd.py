@@ -14,7 +14,6 @@ from modelmeter.api.price_book import PriceBookSpec
 Schema = dict[str, Any]
 
 
-
 class Column(NamedTuple):
     """A printer column of kubectl; priority 1 shows with -o wide only."""
 

@@ -36,9 +36,7 @@ Amount = Annotated[
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
     WithJsonSchema({"x-kubernetes-int-or-string": True}),
 ]
-OpenObject = Annotated[
-    dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-]
+OpenObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 """An object of Kubernetes' own API that we pass on as it is."""
 
 Share = Annotated[
@@ -90,9 +88,7 @@ class Model(Struct):
 class Gpu(Struct):
     """The GPUs of one replica."""
 
-    resource: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$", max_length=253)] = (
-        "nvidia.com/gpu"
-    )
+    resource: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$", max_length=253)] = "nvidia.com/gpu"
     """Extended resource that is requested."""
     count: Annotated[int, Field(ge=0, le=64)] = 1
     """GPUs of one replica; 0 serves on the CPU."""
@@ -190,7 +186,8 @@ class Storage(Struct):
     storage_class_name: Annotated[
         str,
         Field(
-            max_length=253, json_schema_extra=rules(rule(Immutable, "storageClassName of a claim cannot change"))
+            max_length=253,
+            json_schema_extra=rules(rule(Immutable, "storageClassName of a claim cannot change")),
         ),
     ] = ""
     """StorageClass; empty: the cluster's default."""

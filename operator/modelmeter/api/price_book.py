@@ -59,9 +59,7 @@ class PriceBookSpec(Struct):
         str,
         Field(
             pattern=r"^[A-Z]{3}$",
-            json_schema_extra=rules(
-                rule("self == oldSelf", "currency cannot change: make another PriceBook")
-            ),
+            json_schema_extra=rules(rule("self == oldSelf", "currency cannot change: make another PriceBook")),
         ),
     ]
     """ISO 4217 code."""

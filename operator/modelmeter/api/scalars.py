@@ -23,10 +23,7 @@ _SUFFIX: Final = {
     "u": Fraction(1, 10**6),
     "m": Fraction(1, 1000),
     **{suffix: Fraction(1000**power) for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
-    **{
-        suffix: Fraction(1024**power)
-        for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)
-    },
+    **{suffix: Fraction(1024**power) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
 }
 
 
@@ -87,7 +84,5 @@ Instant = Annotated[str, Field(pattern=INSTANT_PATTERN), AfterValidator(_check_i
 Month = Annotated[str, Field(pattern=MONTH_PATTERN)]
 """A calendar month in UTC: "2026-11"."""
 
-QuantityString = Annotated[
-    str, Field(pattern=QUANTITY_PATTERN, max_length=32), AfterValidator(_check_quantity)
-]
+QuantityString = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=32), AfterValidator(_check_quantity)]
 """A Kubernetes quantity: "500m", "16Gi"."""

@@ -1,0 +1,185 @@
+"""How a ledger page grows: settle, advance, roll. Pure; applying one twice changes nothing.
+
+A UID of `open` is posted up to T (`posted_through`); any other UID is not posted at all, so a pod that the
+watch shows late, after T has passed its start, is still posted in full. Quantities are whole unit-seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from modelmeter.api.cost_statement import Certainty, Overhead
+from modelmeter.meter import cost
+from modelmeter.meter.holding import REPLICA, Holding, Profile
+from modelmeter.meter.page import LineKey, Page, Past, SpanKey, month_end, month_of
+from modelmeter.meter.prices import Price, Tariff
+
+REMEMBER_SETTLED: Final = timedelta(hours=1)
+"""How long a settled UID stays on the page after its object is gone: longer than any stale view lives."""
+
+_NO_PRICE: Final = Price("", "", "hour")
+
+
+def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
+    """Post what of a finished holding is not posted yet; negative where T had passed its true end."""
+    if held.end is None:
+        raise ValueError(f"{held.uid} is not finished")
+    if held.uid in page.settled:
+        return page
+    posted_to = page.posted_through if held.uid in page.open else held.start
+    posting = _Posting(page, tariff)
+    posting.holding(held, posted_to, max(held.end, held.start))
+    return replace(posting.page(), open=page.open - {held.uid}, settled={**page.settled, held.uid: None})
+
+
+def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, until: datetime | None = None) -> Page:
+    """Post every holding, and labour and operations, up to `to`; T becomes `to`.
+
+    `held` is all that exists: what has ended by `to` is settled first. A UID of `open` that is not among
+    it lost its finalizer by force; it is closed at the old T. Overheads accrue no further than `until`.
+    """
+    if to <= page.posted_through:
+        return page
+    holdings = tuple(held)
+    for finished in holdings:
+        if finished.end is not None and finished.end <= to:
+            page = settle(page, finished, tariff)
+    live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
+    posting = _Posting(page, tariff)
+    for holding in live:
+        posted_to = page.posted_through if holding.uid in page.open else holding.start
+        posting.holding(holding, posted_to, to)
+    last = to if until is None else min(to, until)
+    for overhead in page.overheads:
+        posting.overhead(overhead, min(page.posted_through, last), last)
+    open_uids = frozenset(holding.uid for holding in live)
+    vanished = page.open - open_uids - page.settled.keys()
+    return replace(
+        posting.page(),
+        posted_through=to,
+        open=open_uids,
+        settled={**page.settled, **dict.fromkeys(vanished)},
+    )
+
+
+def reprice(page: Page, tariff: Tariff) -> Page:
+    """Price the unpriced spans that a rate covers by now; what is still uncovered stays."""
+    if not any(step.price for key in page.unpriced for step in tariff.split(key.item, key.profile, key.start, key.end)):
+        return page
+    posting = _Posting(replace(page, unpriced={}), tariff)
+    for key, amount in page.unpriced.items():
+        posting.item(key.item, amount, key.profile, key.certainty, key.start, key.end)
+    return posting.page()
+
+
+def roll(page: Page) -> tuple[Page, Page]:
+    """Close a page that has advanced to its month's end; the next begins where it stopped.
+
+    Unpriced spans move to the next page, where they can still be priced.
+    """
+    boundary = month_end(page.month)
+    if page.posted_through != boundary:
+        raise ValueError(f"{page.month} is posted through {page.posted_through}, not to its end")
+    following = Page(
+        model=page.model,
+        month=month_of(boundary),
+        posted_through=boundary,
+        currency=page.currency,
+        unpriced=page.unpriced,
+        overheads=page.overheads,
+        open=page.open,
+        settled=page.settled,
+        past=carry(page),
+    )
+    return replace(page, closed=True), following
+
+
+def carry(page: Page) -> Past:
+    """The exact sums of this page and all before it, without the unpriced spans."""
+    usage = dict(page.past.usage)
+    for key, days in page.lines.items():
+        if not key.item.startswith(cost.OVERHEADS):
+            usage[key.item] = usage.get(key.item, 0) + sum(days.values())
+    by_category = dict(page.past.cost)
+    for category, amount in cost.by_category(page.lines).items():
+        by_category[category] = by_category.get(category, cost.ZERO) + amount
+    return Past(usage, by_category, page.past.estimated + cost.estimated(page.lines))
+
+
+def forget(page: Page, existing: Iterable[str], now: datetime) -> Page:
+    """Drop settled UIDs whose objects have been gone for an hour; note those that are newly gone."""
+    present = frozenset(existing)
+    settled = {
+        uid: None if uid in present else gone or now
+        for uid, gone in page.settled.items()
+        if uid in present or gone is None or now - gone < REMEMBER_SETTLED
+    }
+    return replace(page, settled=settled)
+
+
+def pieces_by_day(start: datetime, end: datetime) -> Iterator[tuple[datetime, int]]:
+    """Cut [start, end) at midnights UTC: each piece's beginning and its length in seconds."""
+    while start < end:
+        midnight = datetime(start.year, start.month, start.day, tzinfo=UTC) + timedelta(days=1)
+        stop = min(midnight, end)
+        yield start, round((stop - start).total_seconds())
+        start = stop
+
+
+class _Posting:
+    """Collects postings for one new page; the old page's values are copied where they change."""
+
+    def __init__(self, page: Page, tariff: Tariff) -> None:
+        self._page = page
+        self._tariff = tariff
+        self._lines: dict[LineKey, dict[str, int]] = {key: dict(days) for key, days in page.lines.items()}
+        self._unpriced = dict(page.unpriced)
+
+    def page(self) -> Page:
+        """The page with everything posted; lines and spans that came to nothing are left out."""
+        lines = {
+            key: kept
+            for key, days in self._lines.items()
+            if (kept := {day: units for day, units in days.items() if units})
+        }
+        unpriced = {key: amount for key, amount in self._unpriced.items() if amount}
+        return replace(self._page, lines=lines, unpriced=unpriced)
+
+    def holding(self, held: Holding, start: datetime, end: datetime) -> None:
+        """Post all items of a holding over [start, end); taken back where end is before start."""
+        for item, amount in held.amounts.items():
+            self.item(item, amount, held.profile, held.certainty, start, end)
+
+    def item(
+        self, item: str, amount: int, profile: Profile, certainty: Certainty, start: datetime, end: datetime
+    ) -> None:
+        """Post `amount` units of one item over [start, end)."""
+        if end < start:
+            start, end, amount = end, start, -amount
+        if not amount or start == end:
+            return
+        if item == REPLICA:
+            self._line(item, _NO_PRICE, certainty, amount, start, end)
+            return
+        for step in self._tariff.split(item, profile, start, end):
+            if step.price is None:
+                key = SpanKey(item, profile, certainty, step.start, step.end)
+                self._unpriced[key] = self._unpriced.get(key, 0) + amount
+            else:
+                self._line(item, step.price, certainty, amount, step.start, step.end)
+
+    def overhead(self, overhead: Overhead, start: datetime, end: datetime) -> None:
+        """Post labour or operations over [start, end)."""
+        self._line(overhead.item, Price("", overhead.unit_price, overhead.per), "exact", 1, start, end)
+
+    def _line(self, item: str, price: Price, certainty: Certainty, amount: int, start: datetime, end: datetime) -> None:
+        for at, seconds in pieces_by_day(start, end):
+            month = month_of(at)
+            correction = "" if month == self._page.month else month
+            key = LineKey(item, price.rate, price.unit_price, price.per, certainty, correction)
+            days = self._lines.setdefault(key, {})
+            day = f"{at.day:02}"
+            days[day] = days.get(day, 0) + amount * seconds

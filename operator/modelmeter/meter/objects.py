@@ -1,0 +1,113 @@
+"""The parts of pods, claims and nodes that metering reads; everything else is skipped when decoding."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct, field
+
+
+class Partial(Struct, rename="camel", gc=False, omit_defaults=True):
+    """A partial view of an API object; unknown fields are ignored."""
+
+
+class Metadata(Partial):
+    name: str
+    uid: str
+    namespace: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: list[str] = []
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: int | None = None
+
+
+class Requirements(Partial):
+    requests: dict[str, str] = {}
+
+
+class Container(Partial):
+    resources: Requirements = Requirements()
+    restart_policy: str = ""
+
+
+class PodSpec(Partial):
+    node_name: str = ""
+    containers: list[Container] = []
+    init_containers: list[Container] = []
+    overhead: dict[str, str] = {}
+
+
+class Condition(Partial):
+    type: str
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class Waiting(Partial):
+    reason: str = ""
+    message: str = ""
+
+
+class Terminated(Partial):
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class ContainerState(Partial):
+    waiting: Waiting | None = None
+    terminated: Terminated | None = None
+
+
+class ContainerStatus(Partial):
+    name: str = ""
+    ready: bool = False
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodStatus(Partial):
+    phase: str = ""
+    pod_ip: str = field(default="", name="podIP")
+    start_time: datetime | None = None
+    conditions: list[Condition] = []
+    container_statuses: list[ContainerStatus] = []
+    init_container_statuses: list[ContainerStatus] = []
+
+
+class Pod(Partial):
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class ClaimSpec(Partial):
+    storage_class_name: str = ""
+
+
+class ClaimStatus(Partial):
+    phase: str = ""
+    capacity: dict[str, str] = {}
+
+
+class Claim(Partial):
+    metadata: Metadata
+    spec: ClaimSpec = ClaimSpec()
+    status: ClaimStatus = ClaimStatus()
+
+
+class Node(Partial):
+    metadata: Metadata
+
+
+class Bare(Partial):
+    """Any object of which only the metadata matters."""
+
+    metadata: Metadata

@@ -1,0 +1,173 @@
+"""The ledger page as values: what a CostStatement says, in the types that the ledger works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import NamedTuple
+
+from modelmeter.api.cost_statement import (
+    Carried,
+    Certainty,
+    CostStatementSpec,
+    Line,
+    ModelRef,
+    Overhead,
+    Settled,
+    Totals,
+    UnpricedSpan,
+)
+from modelmeter.api.cost_statement import Profile as ApiProfile
+from modelmeter.api.scalars import instant, rfc3339
+from modelmeter.meter.holding import Profile
+
+
+class LineKey(NamedTuple):
+    """What tells one line of a page from another."""
+
+    item: str
+    rate: str
+    unit_price: str
+    per: str
+    certainty: Certainty
+    correction: str
+    """The closed month that the line corrects, or empty."""
+
+
+class SpanKey(NamedTuple):
+    """What tells one unpriced span from another."""
+
+    item: str
+    profile: Profile
+    certainty: Certainty
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Exact sums of all closed pages before this one."""
+
+    usage: Mapping[str, int] = field(default_factory=dict)
+    cost: Mapping[str, Fraction] = field(default_factory=dict)
+    estimated: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A ledger page; see CostStatementSpec for what each field means. Values are never changed in place."""
+
+    model: ModelRef
+    month: str
+    posted_through: datetime
+    currency: str = ""
+    closed: bool = False
+    lines: Mapping[LineKey, Mapping[str, int]] = field(default_factory=dict)
+    unpriced: Mapping[SpanKey, int] = field(default_factory=dict)
+    overheads: tuple[Overhead, ...] = ()
+    open: frozenset[str] = frozenset()
+    settled: Mapping[str, datetime | None] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
+
+
+def month_of(at: datetime) -> str:
+    """The calendar month in UTC: "2026-11"."""
+    return at.astimezone(UTC).strftime("%Y-%m")
+
+
+def month_start(month: str) -> datetime:
+    """The first moment of a month."""
+    return datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
+
+
+def month_end(month: str) -> datetime:
+    """The first moment after a month."""
+    year, number = int(month[:4]), int(month[5:])
+    return datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+
+
+def first_page(model: ModelRef, created: datetime) -> Page:
+    """The first page of a model, which begins with the model."""
+    return Page(model, month_of(created), created)
+
+
+def from_spec(spec: CostStatementSpec) -> Page:
+    """Read a page."""
+    return Page(
+        model=spec.model,
+        month=spec.month,
+        posted_through=instant(spec.posted_through),
+        currency=spec.currency,
+        closed=spec.closed,
+        lines={
+            LineKey(line.item, line.rate, line.unit_price, line.per, line.certainty, line.correction or ""): {
+                day: int(units) for day, units in line.days.items()
+            }
+            for line in spec.lines
+        },
+        unpriced={
+            SpanKey(
+                span.item,
+                Profile(**span.profile.model_dump()),
+                span.certainty,
+                instant(span.from_),
+                instant(span.to),
+            ): int(span.amount)
+            for span in spec.unpriced
+        },
+        overheads=tuple(spec.overheads),
+        open=frozenset(spec.open),
+        settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
+        past=Past(
+            {item: int(units) for item, units in spec.carried.usage.items()},
+            {category: Fraction(amount) for category, amount in spec.carried.cost.items()},
+            Fraction(spec.carried.estimated),
+        ),
+    )
+
+
+def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
+    """Write a page; in sorted order, so that an unchanged page is unchanged text."""
+    return CostStatementSpec(
+        model=page.model,
+        month=page.month,
+        currency=page.currency,
+        posted_through=rfc3339(page.posted_through),
+        closed=page.closed,
+        lines=[
+            Line(
+                item=key.item,
+                rate=key.rate,
+                unit_price=key.unit_price,
+                per=key.per,
+                certainty=key.certainty,
+                correction=key.correction or None,
+                days={day: str(units) for day, units in sorted(days.items())},
+            )
+            for key, days in sorted(page.lines.items())
+        ],
+        unpriced=[
+            UnpricedSpan(
+                item=key.item,
+                profile=ApiProfile(**key.profile._asdict()),
+                certainty=key.certainty,
+                from_=rfc3339(key.start),
+                to=rfc3339(key.end),
+                amount=str(amount),
+            )
+            for key, amount in sorted(page.unpriced.items())
+        ],
+        overheads=list(page.overheads),
+        open=sorted(page.open),
+        settled=[
+            Settled(uid=uid, gone_since=rfc3339(gone) if gone else None) for uid, gone in sorted(page.settled.items())
+        ],
+        carried=Carried(
+            usage={item: str(units) for item, units in sorted(page.past.usage.items())},
+            cost={category: str(amount) for category, amount in sorted(page.past.cost.items())},
+            estimated=str(page.past.estimated),
+        ),
+        totals=totals,
+    )
