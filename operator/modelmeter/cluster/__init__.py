@@ -1,0 +1,1 @@
+"""All I/O with the API server and with Triton. Nothing here decides anything about money or children."""

@@ -1,0 +1,42 @@
+"""Where the API server keeps each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelmeter.api.names import API_VERSION
+
+PLURALS: Final = {
+    "Pod": ("v1", "pods"),
+    "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
+    "Node": ("v1", "nodes"),
+    "ConfigMap": ("v1", "configmaps"),
+    "Service": ("v1", "services"),
+    "Event": ("v1", "events"),
+    "Deployment": ("apps/v1", "deployments"),
+    "Lease": ("coordination.k8s.io/v1", "leases"),
+    "ModelDeployment": (API_VERSION, "modeldeployments"),
+    "PriceBook": (API_VERSION, "pricebooks"),
+    "CostStatement": (API_VERSION, "coststatements"),
+}
+
+
+def path(kind: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
+    """The path of a kind's collection or object.
+
+    >>> path("Pod", "default", "a")
+    '/api/v1/namespaces/default/pods/a'
+    """
+    version, plural = PLURALS[kind]
+    parts = ["", "api" if version == "v1" else "apis", version]
+    if namespace:
+        parts += ["namespaces", namespace]
+    parts += [plural, *([name] if name else []), *([subresource] if subresource else [])]
+    return "/".join(parts)
+
+
+def path_of(manifest: Mapping[str, Any]) -> str:
+    """The path of a manifest's object."""
+    metadata = manifest["metadata"]
+    return path(manifest["kind"], metadata.get("namespace", ""), metadata["name"])

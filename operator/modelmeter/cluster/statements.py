@@ -1,0 +1,128 @@
+"""CostStatements: read all open pages, write one page with its resourceVersion, never a blind merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from modelmeter.api.cost_statement import CostStatementSpec, ModelRef
+from modelmeter.api.names import (
+    API_VERSION,
+    GROUP,
+    LABEL_MODEL,
+    LABEL_MODEL_UID,
+    LABEL_MONTH,
+    LABEL_NAMESPACE,
+)
+from modelmeter.cluster.client import METADATA_LIST, Client
+from modelmeter.cluster.paths import path
+from modelmeter.errors import Conflict, NotFound
+
+LABEL_CLOSED = f"{GROUP}/closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A page as it stands in the API server."""
+
+    name: str
+    resource_version: str
+    spec: CostStatementSpec
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] = {}
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Statement(msgspec.Struct):
+    metadata: _Metadata
+    spec: dict[str, Any] = {}
+
+
+class _Statements(msgspec.Struct):
+    metadata: _Metadata
+    items: list[_Statement]
+
+
+def statement_name(model: ModelRef, month: str) -> str:
+    """One name per model and month, so that a page cannot be created twice."""
+    return f"{model.namespace}.{model.name}.{model.uid[:8]}.{month}"
+
+
+class Statements:
+    """The ledger's pages in the operator's namespace."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    async def open_pages(self) -> dict[str, Stored]:
+        """Every open page, by its model's UID."""
+        found = await self._list(f"{LABEL_CLOSED}=false", "application/json")
+        pages = (_stored(item) for item in found)
+        return {stored.spec.model.uid: stored for stored in pages}
+
+    async def last_closed(self) -> dict[str, str]:
+        """The name of each model's latest closed page, by the model's UID."""
+        last: dict[str, tuple[str, str]] = {}
+        for item in await self._list(f"{LABEL_CLOSED}=true", METADATA_LIST):
+            labels = item.metadata.labels
+            uid, entry = labels.get(LABEL_MODEL_UID, ""), (labels.get(LABEL_MONTH, ""), item.metadata.name)
+            last[uid] = max(last.get(uid, ("", "")), entry)
+        return {uid: name for uid, (_, name) in last.items()}
+
+    async def read(self, name: str) -> Stored:
+        """One page, as it is now."""
+        text = await self._client.get(path("CostStatement", self._namespace, name))
+        return _stored(msgspec.json.decode(text, type=_Statement))
+
+    async def write(self, spec: CostStatementSpec, known: Stored | None) -> Stored:
+        """Write a page over the one that was read; Conflict where it has changed since or exists already."""
+        name = statement_name(spec.model, spec.month)
+        body: dict[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": "CostStatement",
+            "metadata": {
+                "name": name,
+                "namespace": self._namespace,
+                "labels": {
+                    LABEL_MODEL: spec.model.name,
+                    LABEL_MODEL_UID: spec.model.uid,
+                    LABEL_NAMESPACE: spec.model.namespace,
+                    LABEL_MONTH: spec.month,
+                    LABEL_CLOSED: str(spec.closed).lower(),
+                },
+            },
+            "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
+        }
+        if known is None:
+            answer = await self._client.create(path("CostStatement", self._namespace), body)
+        else:
+            body["metadata"]["resourceVersion"] = known.resource_version
+            try:
+                answer = await self._client.replace(path("CostStatement", self._namespace, name), body)
+            except NotFound:
+                # Deleted by hand: what we know is all there is, so it comes back whole.
+                raise Conflict(409, "Conflict", f"CostStatement {name} was deleted") from None
+        return Stored(name, msgspec.json.decode(answer, type=_Statement).metadata.resource_version, spec)
+
+    async def _list(self, selector: str, accept: str) -> list[_Statement]:
+        items: list[_Statement] = []
+        query = {"labelSelector": selector, "limit": "500"}
+        while True:
+            text = await self._client.get(path("CostStatement", self._namespace), accept, **query)
+            page = msgspec.json.decode(text, type=_Statements)
+            items += page.items
+            if not page.metadata.continue_:
+                return items
+            query["continue"] = page.metadata.continue_
+
+
+def _stored(item: _Statement) -> Stored:
+    spec = CostStatementSpec.model_validate(item.spec)
+    return Stored(item.metadata.name, item.metadata.resource_version, spec)
