@@ -1,0 +1,13 @@
+"""Turn a BERT checkpoint into a model repository that Triton serves.
+
+Runs as the init container of the model's pods (`modelmeter load`), so it knows nothing of Kubernetes: it
+reads a source, writes a folder and leaves its result in the termination log.
+
+    fetch       source -> folder with config.json, model.safetensors, tokenizer.json
+    bert        that folder -> a checked description of the encoder and a weights file
+    repository  both -> tokenizer, bert and the ensemble, as Triton wants them
+    publish     the finished folder -> its place, in one step
+    backend/    what runs inside Triton: numpy and tokenizers only, no import of the rest of modelmeter
+
+Nothing is imported here: the operator imports `loader.cli` for its arguments and must not pay for numpy.
+"""

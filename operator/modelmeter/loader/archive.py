@@ -1,0 +1,66 @@
+"""Take a checkpoint's files out of an archive.
+
+Only the known names are taken, and each is written to a path of our own making: no member's path is ever
+used, so neither .. nor links nor device files can do harm.
+"""
+
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+from modelmeter.loader import checkpoint
+from modelmeter.loader.errors import SourceError
+
+SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+# Unpacked size of all files: a bound for archives that are made to unpack without end.
+UNPACKED_BYTES_LIMIT: Final = 64 << 30
+
+
+def is_archive(path: str) -> bool:
+    """Tell an archive from a folder by its address."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def extract(packed: Path, folder: Path) -> None:
+    """Write the checkpoint's files from the shallowest folder with a config.json to `folder`."""
+    try:
+        if zipfile.is_zipfile(packed):
+            with zipfile.ZipFile(packed) as zipped:
+                zipped_sizes = {entry.filename: entry.file_size for entry in zipped.infolist() if not entry.is_dir()}
+                for member, name in _wanted(zipped_sizes).items():
+                    with zipped.open(member) as stream:
+                        _write(stream, folder / name)
+        else:
+            with tarfile.open(packed) as tar:
+                # getmember finds the last entry of a name, as unpacking would leave it.
+                tarred_sizes = {entry.name: entry.size for entry in tar if entry.isreg()}
+                for member, name in _wanted(tarred_sizes).items():
+                    tarred = tar.extractfile(member)
+                    assert tarred is not None  # a regular file
+                    with tarred:
+                        _write(tarred, folder / name)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise SourceError(f"the archive cannot be read: {error}", "pack the folder again, as tar.gz or zip") from error
+
+
+def _wanted(sizes_bytes: dict[str, int]) -> dict[str, str]:
+    """Map members to the checkpoint's names.
+
+    >>> _wanted({"model/config.json": 10, "model/README.md": 5, "model/onnx/config.json": 3})
+    {'model/config.json': 'config.json'}
+    """
+    configs = [PurePosixPath(member) for member in sizes_bytes if PurePosixPath(member).name == "config.json"]
+    root = min(configs, key=lambda path: len(path.parts), default=PurePosixPath("config.json")).parent
+    names = {PurePosixPath(root, name): name for name in (*checkpoint.REQUIRED, *checkpoint.OPTIONAL)}
+    wanted = {member: names[PurePosixPath(member)] for member in sizes_bytes if PurePosixPath(member) in names}
+    if sum(sizes_bytes[member] for member in wanted) > UNPACKED_BYTES_LIMIT:
+        raise SourceError("the archive unpacks to more than 64 GiB", "pack only the model's files")
+    return wanted
+
+
+def _write(stream: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)

@@ -1,0 +1,49 @@
+"""The files of a checkpoint, as every source must deliver them."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from modelmeter.loader.errors import IncompleteModelError
+from modelmeter.loader.spec import LoadResult
+
+REQUIRED: Final = ("config.json", "model.safetensors", "tokenizer.json")
+# How a sentence encoder pools its tokens, in sentence-transformers' layout. Without it: the mean.
+OPTIONAL: Final = ("1_Pooling/config.json",)
+
+
+def present(folder: Path) -> list[Path]:
+    """Return the checkpoint's files in a folder, in the order of their names; refuse an incomplete folder."""
+    missing = [name for name in REQUIRED if not (folder / name).is_file()]
+    if len(missing) == len(REQUIRED):
+        raise IncompleteModelError(
+            f"the source holds no file of a model (none of {', '.join(REQUIRED)})",
+            "point spec.model.source at the folder that holds config.json, or at an archive of it",
+        )
+    if missing:
+        raise IncompleteModelError(
+            f"the source lacks {', '.join(missing)}",
+            f"add {', '.join(missing)} beside the other files; {_hint(missing)}",
+        )
+    return sorted(folder / name for name in (*REQUIRED, *OPTIONAL) if (folder / name).is_file())
+
+
+def digest(folder: Path) -> LoadResult:
+    """Count and hash a complete folder; see LoadResult for how to check the hash by hand."""
+    files = present(folder)
+    lines = [f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    size_bytes = sum(path.stat().st_size for path in files)
+    return LoadResult(len(files), size_bytes, hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hint(missing: list[str]) -> str:
+    if "model.safetensors" in missing:
+        return "convert pytorch_model.bin with save_pretrained(..., safe_serialization=True)"
+    if "tokenizer.json" in missing:
+        return "write it with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+    return "config.json names the architecture"

@@ -1,0 +1,47 @@
+"""Load a model: fetch, convert, publish."""
+
+import hashlib
+import json
+import tempfile
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from modelmeter.errors import LoadError
+from modelmeter.loader import checkpoint, publish, repository
+from modelmeter.loader.backend import FOLDER as BACKEND
+from modelmeter.loader.errors import DestinationError
+from modelmeter.loader.fetch import fetch, fingerprint
+from modelmeter.loader.spec import LoadResult, LoadSpec
+
+# Raise it when the loader writes other weights or configurations, so that a kept volume is written again.
+LAYOUT: Final = 1
+
+
+def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
+    """Make `destination` a model repository of `source`, unless it is one already for source and spec."""
+    key = _key(source, spec)
+    if record := publish.published(destination, key):
+        return LoadResult(record["files"], record["bytes"], record["sha256"], reused=True)
+    record = {"source": source.partition("?")[0]}
+    try:
+        with publish.publishing(destination, key, record) as staging:
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=staging) as workspace:
+                folder = fetch(source, Path(workspace), Path(spec.claim_directory))
+                result = checkpoint.digest(folder)
+                repository.write(folder, staging, spec)
+            record |= result.to_mapping()
+    except LoadError:
+        raise
+    except OSError as error:
+        raise DestinationError(f"cannot write {destination}: {error}", "check the volume's size and rights") from error
+    return replace(result, reused=False)
+
+
+def _key(source: str, spec: LoadSpec) -> str:
+    claim_directory = Path(spec.claim_directory)
+    shipped = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(BACKEND.glob("*.py"))]
+    versions = [LAYOUT, version("tokenizers"), *shipped]
+    parts = [versions, source, spec.to_mapping(), fingerprint(source, claim_directory)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""config.pbtxt of the three models, as tritonclient's ModelConfig protobuf.
+
+    text, label -> NAME-tokenizer -> text_tokens, label_tokens, label_index -> NAME-bert -> score, probability
+The ensemble NAME joins both. Tokens are padded with -1.
+"""
+
+from typing import Any, Final
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from modelmeter.loader.spec import LoadSpec
+
+# Requests that may wait, in batches: beyond it Triton refuses at once rather than queue without end.
+QUEUED_BATCHES: Final = 64
+WARM_UP_TOKENS: Final = (16, 64, 128, 256, 512)
+
+STRING, INT32, FP32 = pb.TYPE_STRING, pb.TYPE_INT32, pb.TYPE_FP32
+TEXTS: Final = (("text", STRING, 1), ("label", STRING, 1))
+TOKENS: Final = (("text_tokens", INT32, -1), ("label_tokens", INT32, -1), ("label_index", INT32, 1))
+SCORES: Final = (("score", FP32, 1), ("probability", FP32, 1))
+Tensors = tuple[tuple[str, Any, int], ...]
+
+
+def tokenizer_name(name: str) -> str:
+    """Return the member's name; it carries the ensemble's, for several models may share one server."""
+    return f"{name}-tokenizer"
+
+
+def bert_name(name: str) -> str:
+    """Return the member's name."""
+    return f"{name}-bert"
+
+
+def tokenizer(spec: LoadSpec) -> Any:
+    """Return the ModelConfig of the tokenizer; it always runs on the CPU."""
+    config = _python_model(tokenizer_name(spec.name), spec, TEXTS, TOKENS)
+    config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
+    strings = {name: _zeros(STRING, 1) for name, _, _ in TEXTS}
+    config.model_warmup.add(name="empty", batch_size=1, inputs=strings)
+    return config
+
+
+def bert(spec: LoadSpec) -> Any:
+    """Return the ModelConfig of the encoder, warmed up at each usual length."""
+    config = _python_model(bert_name(spec.name), spec, TOKENS, SCORES)
+    for tensor in config.input[:2]:
+        # Sequences of different length may share a batch: our model.py pads them itself.
+        tensor.allow_ragged_batch = True
+    kind = pb.ModelInstanceGroup.Kind.Value(spec.instance_kind)
+    config.instance_group.add(kind=kind, count=spec.instance_count)
+    lengths = sorted({*(n for n in WARM_UP_TOKENS if n < spec.max_sequence_length), spec.max_sequence_length})
+    for length in lengths:
+        inputs = {
+            "text_tokens": _zeros(INT32, length),
+            "label_tokens": _zeros(INT32, 2),
+            "label_index": _zeros(INT32, 1),
+        }
+        config.model_warmup.add(name=f"tokens-{length}", batch_size=1, inputs=inputs)
+    return config
+
+
+def ensemble(spec: LoadSpec) -> Any:
+    """Return the ModelConfig of the ensemble that callers see."""
+    config = pb.ModelConfig(name=spec.name, platform="ensemble", max_batch_size=spec.max_batch_size)
+    _declare(config, TEXTS, SCORES)
+    for member, inputs, outputs in (
+        (tokenizer_name(spec.name), TEXTS, TOKENS),
+        (bert_name(spec.name), TOKENS, SCORES),
+    ):
+        config.ensemble_scheduling.step.add(
+            model_name=member,
+            model_version=-1,
+            input_map={name: name for name, _, _ in inputs},
+            output_map={name: name for name, _, _ in outputs},
+        )
+    return config
+
+
+def to_text(config: Any) -> str:
+    """Return the text of config.pbtxt."""
+    return str(text_format.MessageToString(config))
+
+
+def _python_model(name: str, spec: LoadSpec, inputs: Tensors, outputs: Tensors) -> Any:
+    config = pb.ModelConfig(name=name, backend="python", max_batch_size=spec.max_batch_size)
+    _declare(config, inputs, outputs)
+    config.dynamic_batching.max_queue_delay_microseconds = spec.max_queue_delay_microseconds
+    config.dynamic_batching.default_queue_policy.max_queue_size = QUEUED_BATCHES * spec.max_batch_size
+    return config
+
+
+def _declare(config: Any, inputs: Tensors, outputs: Tensors) -> None:
+    for name, data_type, size in inputs:
+        config.input.add(name=name, data_type=data_type, dims=[size])
+    for name, data_type, size in outputs:
+        config.output.add(name=name, data_type=data_type, dims=[size])
+
+
+def _zeros(data_type: Any, size: int) -> Any:
+    return pb.ModelWarmup.Input(data_type=data_type, dims=[size], zero_data=True)
