@@ -1,0 +1,75 @@
+"""What the operator knows of each model; kept in memory, rebuilt from the API server at every start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from modelmeter.api.cost_statement import ModelRef
+from modelmeter.api.model_deployment_status import Condition, ModelDeploymentStatus
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.cluster.statements import Stored
+from modelmeter.meter.page import Page
+
+
+@dataclass(slots=True)
+class Account:
+    """One model, by UID. `model` is None where only a statement is left of it, or its spec cannot work."""
+
+    ref: ModelRef
+    created: datetime
+    deleted: datetime | None = None
+    """deletionTimestamp, or when it was first seen to be gone."""
+    gone: bool = False
+    """The object is no longer there; only its account is still open."""
+    model: ModelDeployment | None = None
+    generation: int = 0
+    spec_error: str | None = None
+    apply_error: str | None = None
+    metering_error: str | None = None
+    stored: Stored | None = None
+    page: Page | None = None
+    """The open page in the ledger's types; equal to `stored`."""
+    conditions: tuple[Condition, ...] = ()
+    published: ModelDeploymentStatus | None = None
+    triton: tuple[bool, str] | None = None
+    """Whether Triton answers for the model, and what it said; None until asked."""
+    applied: dict[str, str] = field(default_factory=dict)
+    """UID of each child to the version that our last apply left: what differs later has drifted."""
+
+
+class Accounts:
+    """All accounts, by the model's UID, and which of them has a name now."""
+
+    def __init__(self) -> None:
+        self._by_uid: dict[str, Account] = {}
+        self._current: dict[tuple[str, str], str] = {}
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(list(self._by_uid.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def get(self, uid: str) -> Account | None:
+        """The account of a model."""
+        return self._by_uid.get(uid)
+
+    def add(self, account: Account) -> None:
+        """Keep an account; it takes over its name."""
+        self._by_uid[account.ref.uid] = account
+        current = self._by_uid.get(self._current.get((account.ref.namespace, account.ref.name), ""))
+        if current is None or current.created <= account.created:
+            self._current[account.ref.namespace, account.ref.name] = account.ref.uid
+
+    def remove(self, account: Account) -> None:
+        """Forget an account whose last page is closed and whose object is gone."""
+        self._by_uid.pop(account.ref.uid, None)
+        key = (account.ref.namespace, account.ref.name)
+        if self._current.get(key) == account.ref.uid:
+            del self._current[key]
+
+    def owner(self, namespace: str, name: str, uid: str) -> Account | None:
+        """Whose a pod or claim is: by the UID on it, else by who has the name now."""
+        return self._by_uid.get(uid or self._current.get((namespace, name), ""))

@@ -1,0 +1,177 @@
+"""From pods, claims and time to ledger pages; what is settled on a written page is released, in this order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from modelmeter.api.names import METERING_FINALIZER, PRICE_PROFILE
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.finalizers import remove_finalizer
+from modelmeter.cluster.paths import path
+from modelmeter.cluster.statements import Statements, statement_name
+from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.view import View
+from modelmeter.control.workqueue import WorkQueue
+from modelmeter.errors import Conflict, LedgerError, NotFound
+from modelmeter.meter import publish
+from modelmeter.meter.account import NO_TARIFF, Facts, account as account_for
+from modelmeter.meter.holding import Holding
+from modelmeter.meter.objects import Claim, Pod
+from modelmeter.meter.observe import captured_profile, claim_holding, encode_profile, node_profile, pod_holding
+from modelmeter.meter.page import Page, first_page, from_spec, to_spec
+from modelmeter.meter.prices import Tariff
+
+log = logging.getLogger(__name__)
+
+CONFLICTS = 5
+"""How often a pass starts over because the page was written in between."""
+
+
+class Metering:
+    """Keeps each model's pages; `changed` is called with a model's UID after each pass."""
+
+    def __init__(
+        self,
+        client: Client,
+        view: View,
+        accounts: Accounts,
+        statements: Statements,
+        clock: Callable[[], datetime],
+        changed: Callable[[str], None],
+        ended: Callable[[Account], None],
+    ) -> None:
+        self._client = client
+        self._view = view
+        self._accounts = accounts
+        self._statements = statements
+        self._clock = clock
+        self._changed = changed
+        self._ended = ended
+        self.queue = WorkQueue("meter", self._pass)
+
+    def facts(self, account: Account) -> Facts:
+        """All that the ledger needs to know of a model, as of now."""
+        model = account.model
+        return Facts(
+            now=self._clock(),
+            holdings=tuple(self._holdings(account)),
+            tariff=self.tariff(account) or NO_TARIFF,
+            overheads=publish.overheads(model.spec.pricing) if model else None,
+            deleted=account.deleted,
+            ended=account.deleted is not None and not self._anything_left(account),
+        )
+
+    def tariff(self, account: Account) -> Tariff | None:
+        """The prices that the model asks for; None where there is no such book."""
+        return self._view.tariff(account.model.spec.pricing.price_book) if account.model else None
+
+    def pods(self, account: Account) -> Iterator[Pod]:
+        """The model's pods."""
+        return self._view.pods.of(account.ref.namespace, account.ref.name, account.ref.uid)
+
+    def claims(self, account: Account) -> Iterator[Claim]:
+        """The model's claims."""
+        return self._view.claims.of(account.ref.namespace, account.ref.name, account.ref.uid)
+
+    async def _pass(self, uid: str) -> None:
+        account = self._accounts.get(uid)
+        if account is None:
+            return
+        try:
+            await self._account(account)
+            account.metering_error = None
+        except LedgerError as error:
+            # Nothing is written and nothing released, so nothing is lost; a person has to look.
+            account.metering_error = str(error)
+            log.error("%s/%s: %s", account.ref.namespace, account.ref.name, error)
+        await self._capture_profiles(account)
+        self._changed(uid)
+
+    async def _account(self, account: Account) -> None:
+        for _ in range(CONFLICTS):
+            try:
+                await self._write(account)
+                break
+            except Conflict:
+                # Somebody else wrote the page: our view of page and pods may both be stale.
+                await self._reload(account)
+        else:
+            raise Conflict(409, "Conflict", "the statement keeps changing")
+        await self._release(account)
+
+    async def _write(self, account: Account) -> None:
+        page = account.page or first_page(account.ref, account.created)
+        facts = self.facts(account)
+        if account.page is None and facts.overheads is not None:
+            page = publish.with_overheads(page, facts.overheads)
+        outcome = account_for(page, facts)
+        for written in (*outcome.closed, outcome.page):
+            if written != account.page:
+                await self._store(account, written)
+
+    async def _store(self, account: Account, page: Page) -> None:
+        spec = to_spec(page, publish.totals(page))
+        same = account.stored is not None and account.stored.spec.month == page.month
+        account.stored = await self._statements.write(spec, account.stored if same else None)
+        account.page = page
+
+    async def _reload(self, account: Account) -> None:
+        page = account.page or first_page(account.ref, account.created)
+        try:
+            account.stored = await self._statements.read(statement_name(account.ref, page.month))
+            account.page = from_spec(account.stored.spec)
+        except NotFound:
+            # Deleted by hand: what we know is all there is, so it is created again, whole.
+            account.stored = None
+        await self._view.list()
+
+    async def _release(self, account: Account) -> None:
+        page = account.page
+        assert page is not None
+        for kind, objects in (("Pod", self.pods(account)), ("PersistentVolumeClaim", self.claims(account))):
+            for item in list(objects):
+                metadata = item.metadata
+                if metadata.uid in page.settled and METERING_FINALIZER in metadata.finalizers:
+                    await remove_finalizer(
+                        self._client,
+                        path(kind, metadata.namespace, metadata.name),
+                        metadata.uid,
+                        metadata.finalizers,
+                        METERING_FINALIZER,
+                    )
+        if page.closed and account.deleted is not None:
+            self._ended(account)
+
+    async def _capture_profiles(self, account: Account) -> None:
+        """Note on each running pod what decides its price, while its node is there to tell."""
+        for pod in list(self.pods(account)):
+            node = self._view.nodes.get(pod.spec.node_name)
+            if node is None or captured_profile(pod) is not None:
+                continue
+            body = {
+                "metadata": {
+                    "uid": pod.metadata.uid,
+                    "annotations": {PRICE_PROFILE: encode_profile(node_profile(node))},
+                }
+            }
+            try:
+                await self._client.merge_patch(path("Pod", pod.metadata.namespace, pod.metadata.name), body)
+            except (NotFound, Conflict):
+                continue
+
+    def _holdings(self, account: Account) -> Iterator[Holding]:
+        for pod in self.pods(account):
+            if held := pod_holding(pod, self._view.nodes):
+                yield held
+        for claim in self.claims(account):
+            if held := claim_holding(claim):
+                yield held
+
+    def _anything_left(self, account: Account) -> bool:
+        key = (account.ref.namespace, account.ref.name, account.ref.uid)
+        return any(
+            next(iter(index.of(*key)), None) is not None
+            for index in (self._view.pods, self._view.claims, self._view.children["Deployment"])
+        )

@@ -1,0 +1,148 @@
+"""What exists in the cluster, indexed by the model that it is labelled with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
+from modelmeter.api.resources import PriceBook, price_book
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.paths import path
+from modelmeter.cluster.reflector import Reflector
+from modelmeter.errors import SpecError
+from modelmeter.meter.objects import Bare, Claim, Metadata, Node, Partial, Pod
+from modelmeter.meter.prices import Tariff
+
+OURS: Final = "app.kubernetes.io/managed-by=modelmeter"
+CHILD_KINDS: Final = ("Deployment", "Service", "ConfigMap")
+
+Touched = Callable[[str, str, str], None]
+"""Called with namespace, model name and model UID (or "") of what changed."""
+T = TypeVar("T", Pod, Claim, Bare)
+
+
+class Book(Partial):
+    """A PriceBook as listed; its spec is parsed by the API model."""
+
+    metadata: Metadata
+    spec: dict[str, Any] = {}
+
+
+class _Index(dict[tuple[str, str], dict[str, T]]):
+    """Objects by (namespace, model name), then by UID."""
+
+    def replace(self, before: T | None, after: T | None) -> Metadata:
+        """Note a change; answers the metadata of the object."""
+        item = after or before
+        assert item is not None
+        metadata = item.metadata
+        key = (metadata.namespace, metadata.labels.get(LABEL_MODEL, ""))
+        if before is not None and (old := (before.metadata.namespace, before.metadata.labels.get(LABEL_MODEL, ""))):
+            self.get(old, {}).pop(metadata.uid, None)
+            if not self.get(old, True):
+                del self[old]
+        if after is not None:
+            self.setdefault(key, {})[metadata.uid] = after
+        return metadata
+
+    def of(self, namespace: str, name: str, uid: str) -> Iterator[T]:
+        """Objects labelled with the model; those that carry another model's UID are not its own."""
+        for item in self.get((namespace, name), {}).values():
+            if item.metadata.labels.get(LABEL_MODEL_UID, uid) == uid:
+                yield item
+
+
+class View:
+    """Lists and watches everything; tells which model was touched, and by what."""
+
+    def __init__(self, client: Client, usage: Touched, child: Callable[[str, Bare | Claim, bool], None]) -> None:
+        """`usage` hears of pods and claims, `child` of (kind, object, gone) of our children."""
+        self.pods: _Index[Pod] = _Index()
+        self.claims: _Index[Claim] = _Index()
+        self.children: dict[str, _Index[Bare]] = {kind: _Index() for kind in CHILD_KINDS}
+        self.nodes: dict[str, Node] = {}
+        self._tariffs: dict[str, Tariff] = {}
+        self._usage = usage
+        self._child = child
+        self._repriced: Callable[[], None] = lambda: None
+        metered = LABEL_MODEL
+        self.reflectors: tuple[Reflector[Any], ...] = (
+            Reflector(client, path("Node"), Node, self._node_changed),
+            Reflector(client, path("PriceBook"), Book, self._book_changed),
+            Reflector(client, path("PersistentVolumeClaim"), Claim, self._claim_changed, metered),
+            Reflector(client, path("Pod"), Pod, self._pod_changed, metered),
+            *(
+                Reflector(client, path(kind), Bare, self._child_changed(kind), f"{OURS},{LABEL_MODEL}")
+                for kind in CHILD_KINDS
+            ),
+        )
+
+    def when_prices_change(self, call: Callable[[], None]) -> None:
+        """Call this where prices change, which may touch every model."""
+        self._repriced = call
+
+    async def list(self) -> None:
+        """List everything once, consistently."""
+        for reflector in self.reflectors:
+            await reflector.list()
+
+    async def run(self) -> None:
+        """Keep up until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self.reflectors:
+                group.create_task(reflector.run())
+
+    def tariff(self, book: str) -> Tariff | None:
+        """The prices of a book; None where there is no such book, or it cannot be read."""
+        return self._tariffs.get(book)
+
+    def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
+        metadata = self.pods.replace(before, after)
+        self._touch(metadata)
+
+    def _claim_changed(self, before: Claim | None, after: Claim | None) -> None:
+        metadata = self.claims.replace(before, after)
+        self._touch(metadata)
+        self._child("PersistentVolumeClaim", after or before, after is None)  # type: ignore[arg-type]
+
+    def _child_changed(self, kind: str) -> Callable[[Bare | None, Bare | None], None]:
+        def changed(before: Bare | None, after: Bare | None) -> None:
+            self.children[kind].replace(before, after)
+            self._child(kind, after or before, after is None)  # type: ignore[arg-type]
+
+        return changed
+
+    def _touch(self, metadata: Metadata) -> None:
+        labels = metadata.labels
+        self._usage(metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, ""))
+
+    def _node_changed(self, before: Node | None, after: Node | None) -> None:
+        node = after or before
+        assert node is not None
+        name = node.metadata.name
+        known = self.nodes.pop(name, None)
+        if after is not None:
+            self.nodes[name] = after
+        if after is None or known is None or known.metadata.labels != after.metadata.labels:
+            for pods in list(self.pods.values()):
+                for pod in pods.values():
+                    if pod.spec.node_name == name:
+                        self._touch(pod.metadata)
+
+    def _book_changed(self, before: Book | None, after: Book | None) -> None:
+        if after is None:
+            assert before is not None
+            self._tariffs.pop(before.metadata.name, None)
+        else:
+            name = after.metadata.name
+            try:
+                book: PriceBook | None = price_book({"metadata": {"name": name}, "spec": after.spec})
+            except SpecError:
+                book = None
+            if book is None:
+                self._tariffs.pop(name, None)
+            else:
+                self._tariffs[name] = Tariff(book)
+        self._repriced()

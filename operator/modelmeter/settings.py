@@ -1,0 +1,27 @@
+"""What an operator process is told from outside: command-line options, with sound defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+DEFAULT_NAMESPACE: Final = "modelmeter-system"
+DEFAULT_LOADER_IMAGE: Final = "ghcr.io/modelmeter/modelmeter:0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of `modelmeter run`."""
+
+    namespace: str = DEFAULT_NAMESPACE
+    """Where the CostStatements are kept."""
+    loader_image: str = DEFAULT_LOADER_IMAGE
+    """Image of the init container that fetches the model; this project's own image."""
+    liveness_port: int = 8080
+    """Port of /healthz; 0 serves none."""
+    status_writes_per_second: float = 20
+    """At most so many status writes a second for the whole cluster."""
+    apply_workers: int = 8
+    """Models whose children are applied at the same time."""
+    metering_workers: int = 16
+    """Models whose pages are written at the same time."""
