@@ -1,0 +1,199 @@
+"""A whole cluster in one directory: start it, use it, end it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tests.cluster.api import Api, ApiError
+from tests.cluster.components import CHECKOUT, COMPONENTS
+from tests.cluster.errors import ClusterError
+from tests.cluster.layout import Layout
+from tests.cluster.pools import NodePool
+from tests.cluster.processes import Processes
+from tests.cluster.tools import binaries
+from tests.cluster.volumes import CLASSES, STANDARD
+
+READY_SECONDS: Final = 120.0
+DEFAULT_POOLS: Final = (NodePool(),)
+
+
+class Cluster:
+    """An API server with its controllers, scheduler, fake nodes and storage; all that it keeps is in `directory`.
+
+    `up` starts one that lives on after this process, until `down`; as a context manager it ends with the block.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._processes = Processes(layout.directory)
+        self.directory = layout.directory
+        self.binaries: Path = layout.binaries
+        self.kubeconfig: Path = layout.kubeconfig
+        self.server: str = layout.server
+
+    @classmethod
+    def up(cls, directory: Path, pools: Sequence[NodePool] = DEFAULT_POOLS) -> Self:
+        """Start a new, empty cluster and wait until it is ready for pods.
+
+        What a crashed one left running in this directory is ended first; one that works is an error. An exception or
+        Ctrl-C during the start ends what was started.
+        """
+        tools = binaries()
+        directory = directory.absolute()
+        directory.mkdir(parents=True, exist_ok=True)
+        processes = Processes(directory)
+        if processes.recorded() and len(processes.pids()) == len(COMPONENTS):
+            raise ClusterError(
+                f"a cluster runs in {directory} already: end it with `python -m tests.cluster down --dir {directory}`"
+            )
+        processes.stop(kill=True)
+        for name in ("etcd", "certificates", "logs", "kubeconfigs"):
+            shutil.rmtree(directory / name, ignore_errors=True)
+        cluster = cls(Layout.new(directory, tools))
+        try:
+            cluster._start(pools)
+        except BaseException:
+            cluster.down()
+            raise
+        return cluster
+
+    @classmethod
+    def attach(cls, directory: Path) -> Self:
+        """Return the cluster that `up` started in this directory, in this process or another."""
+        return cls(Layout.read(directory.absolute()))
+
+    def down(self) -> None:
+        """End exactly the processes that were started for this directory; logs stay. Nothing running is no error."""
+        self._processes.stop(kill=True)
+        shutil.rmtree(self.directory / "etcd", ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    def kubectl(self, *arguments: str | Path, input: str | None = None, check: bool = True) -> str:
+        """Return what kubectl prints, as the administrator; with `check` its failure raises, with its own words."""
+        command = [self.binaries / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments]
+        finished = subprocess.run(command, input=input, capture_output=True, text=True, check=False)
+        if check and finished.returncode:
+            raise ClusterError(f"kubectl {' '.join(map(str, arguments))}: {finished.stderr.strip()}")
+        return finished.stdout
+
+    def kubeconfig_for(self, serviceaccount: str, namespace: str = "default", duration: str = "24h") -> Path:
+        """Write a kubeconfig with a new token of a ServiceAccount, so that its RBAC is what applies."""
+        token = self.kubectl("create", "token", serviceaccount, f"--namespace={namespace}", f"--duration={duration}")
+        path = self.directory / "kubeconfigs" / f"{namespace}-{serviceaccount}"
+        self._layout.write_kubeconfig(path, serviceaccount, token.strip(), namespace)
+        return path
+
+    def add(self, pool: NodePool) -> None:
+        """Add the nodes of one more pool and wait until they are Ready."""
+        api = Api(self._layout)
+        names = set()
+        for manifest in pool.manifests():
+            api.create("/api/v1/nodes", manifest)
+            names.add(manifest["metadata"]["name"])
+        self._wait(f"nodes of {pool.name}", lambda: names <= _ready_nodes(api))
+
+    def pids(self) -> dict[str, int]:
+        """Return the number of each component that runs."""
+        return self._processes.pids()
+
+    def stop(self, name: str, kill: bool = False) -> None:
+        """End one component, by SIGKILL if asked; `restart` brings it back."""
+        self._known(name)
+        self._processes.stop([name], kill=kill)
+
+    def restart(self, name: str) -> None:
+        """End one component if it runs, start it again on the same port, and wait until the API server answers."""
+        self.stop(name)
+        self._launch([name])
+        self._wait_api()
+
+    def log(self, name: str) -> Path:
+        """Return the log of one component."""
+        return self._processes.log(name)
+
+    def _start(self, pools: Sequence[NodePool]) -> None:
+        first, second = list(COMPONENTS)[:2], list(COMPONENTS)[2:]
+        self._launch(first)
+        # The API server makes its certificate and key itself, before it answers.
+        self._wait("certificate of the API server", lambda: self._layout.authority.exists() and _complete(self._layout))
+        self._layout.write_kubeconfig(self.kubeconfig, "admin", self._layout.token)
+        self._wait_api()
+        self._launch(second)
+        for pool in pools:
+            self.add(pool)
+        api = Api(self._layout)
+        self._wait("default StorageClass", lambda: _exists(api, f"{CLASSES}/{STANDARD}"))
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        self._wait("default ServiceAccount", lambda: _exists(api, account))
+
+    def _launch(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._processes.start(name, COMPONENTS[name](self._layout), cwd=CHECKOUT if name == "volumes" else None)
+
+    def _wait_api(self) -> None:
+        api = Api(self._layout)
+        self._wait("API server", lambda: _answers(api))
+
+    def _wait(self, what: str, done: Callable[[], bool]) -> None:
+        """Poll until it is done; a component that ended by itself, or too long a time, raises."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not done():
+            self._processes.check()
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"{what}: not ready after {READY_SECONDS:.0f} s; the logs are in {self.directory / 'logs'}"
+                )
+            time.sleep(0.05)
+
+    def _known(self, name: str) -> None:
+        if name not in COMPONENTS:
+            raise ClusterError(f"no component {name!r}; there are {', '.join(COMPONENTS)}")
+
+
+def _complete(layout: Layout) -> bool:
+    """Tell whether the certificate is written to its end."""
+    return layout.authority.read_text(encoding="ascii").rstrip().endswith("-----END CERTIFICATE-----")
+
+
+def _answers(api: Api) -> bool:
+    with suppress(OSError, ApiError):
+        return bool(api.call("GET", "/readyz") == "ok")
+    return False
+
+
+def _exists(api: Api, path: str) -> bool:
+    try:
+        api.call("GET", path)
+    except ApiError as error:
+        if error.status != 404:
+            print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def _ready_nodes(api: Api) -> set[str]:
+    """Return the nodes that are Ready and no longer tainted as not ready, so that pods may be placed there."""
+    return {node["metadata"]["name"] for node in api.call("GET", "/api/v1/nodes")["items"] if _is_ready(node)}
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node["status"].get("conditions", [])
+    taints = [taint["key"] for taint in node["spec"].get("taints", [])]
+    return {"Ready": "True"}.items() <= {item["type"]: item["status"] for item in conditions}.items() and (
+        "node.kubernetes.io/not-ready" not in taints
+    )

@@ -1,0 +1,111 @@
+"""What a cluster keeps in its directory, and where it listens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import yaml
+
+from tests.cluster import files
+from tests.cluster.errors import ClusterError
+
+# Below the range from which the kernel takes ports for outgoing connections: a port stays free for a restart.
+PORTS: Final = range(20000, 30000)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The settings of one cluster, the same for all processes that use its directory."""
+
+    directory: Path
+    binaries: Path
+    etcd_port: int
+    peer_port: int
+    api_port: int
+    token: str
+
+    @classmethod
+    def new(cls, directory: Path, binaries: Path) -> Self:
+        """Choose ports and a secret, and write them down."""
+        ports = _free_ports()
+        layout = cls(directory, binaries, next(ports), next(ports), next(ports), secrets.token_urlsafe(24))
+        values = {**asdict(layout), "binaries": str(binaries)}
+        del values["directory"]
+        files.write(layout._file(directory), json.dumps(values, indent=2))
+        files.write(layout.tokens, f'{layout.token},admin,admin,"system:masters"\n')
+        return layout
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read what `new` wrote."""
+        try:
+            values = json.loads(cls._file(directory).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ClusterError(
+                f"no cluster in {directory}: start one with `python -m tests.cluster up --dir {directory}`"
+            ) from None
+        return cls(directory, Path(values.pop("binaries")), **values)
+
+    @staticmethod
+    def _file(directory: Path) -> Path:
+        return directory / "cluster.json"
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return f"https://127.0.0.1:{self.api_port}"
+
+    @property
+    def tokens(self) -> Path:
+        """The API server's list of static tokens."""
+        return self.directory / "tokens.csv"
+
+    @property
+    def certificates(self) -> Path:
+        """The folder where the API server makes its own certificate."""
+        return self.directory / "certificates"
+
+    @property
+    def authority(self) -> Path:
+        """What a client must trust: the API server's certificate, with the authority that signed it."""
+        return self.certificates / "apiserver.crt"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's access."""
+        return self.directory / "kubeconfig"
+
+    def write_kubeconfig(self, path: Path, user: str, token: str, namespace: str = "default") -> None:
+        """Write a kubeconfig that holds all it needs, so that it can be copied."""
+        authority = base64.b64encode(self.authority.read_bytes()).decode()
+        config: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": "harness", "cluster": {"server": self.server, "certificate-authority-data": authority}}
+            ],
+            "users": [{"name": user, "user": {"token": token}}],
+            "contexts": [{"name": user, "context": {"cluster": "harness", "user": user, "namespace": namespace}}],
+            "current-context": user,
+        }
+        files.write(path, yaml.safe_dump(config, sort_keys=False))
+
+
+def _free_ports() -> Iterator[int]:
+    """Give ports of 127.0.0.1 on which nothing listens now."""
+    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+    raise ClusterError(f"no free port between {PORTS.start} and {PORTS.stop}")
