@@ -50,12 +50,15 @@ class Client:
 
     @classmethod
     async def connect(cls, clock: Clock) -> Client:
-        """In-cluster configuration where there is one, else KUBECONFIG."""
+        """In-cluster configuration where there is one, else KUBECONFIG; ClusterError where there is neither."""
         configuration = Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)
         except config.ConfigException:
-            await config.load_kube_config(client_configuration=configuration)
+            try:
+                await config.load_kube_config(client_configuration=configuration)
+            except config.ConfigException as error:
+                raise ClusterError(0, "NoCluster", f"{error}; run in a cluster or set KUBECONFIG") from None
         return cls(configuration, clock)
 
     async def close(self) -> None:
@@ -74,9 +77,9 @@ class Client:
         """Replace an object; Conflict unless its resourceVersion is the body's."""
         return await self._request("PUT", path, body, query={"fieldManager": FIELD_MANAGER})
 
-    async def apply(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """Server-side apply, as the only manager of what the body names; answers with metadata only."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    async def apply(self, path: str, body: Mapping[str, Any], force: bool = True) -> bytes:
+        """Server-side apply, by `force` as the only manager of what the body names; answers with metadata only."""
+        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower()}
         return await self._request("PATCH", path, body, query=query, content=APPLY, accept=METADATA_ONLY)
 
     async def json_patch(self, path: str, operations: list[dict[str, Any]]) -> bytes:

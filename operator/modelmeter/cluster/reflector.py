@@ -74,7 +74,7 @@ class Reflector(Generic[T]):
         self._path = path
         self._query = {"labelSelector": selector} if selector else {}
         self._changed = changed
-        self._decode_list = msgspec.json.Decoder(_List[kind]).decode  # type: ignore[valid-type]
+        self._decode_list: Callable[[bytes], _List[T]] = msgspec.json.Decoder(_List[kind]).decode  # type: ignore[valid-type]
         self._decode_object = msgspec.json.Decoder(kind).decode
         self._decode_event = msgspec.json.Decoder(_Event).decode
 
@@ -132,10 +132,18 @@ class Reflector(Generic[T]):
                 raise (Expired if status.code == 410 else ClusterError)(status.code, "WatchError", status.message)
             case _:
                 item = self._decode_object(event.object)
-                uid = item.metadata.uid
-                gone = event.type == "DELETED"
-                old = self.objects.pop(uid, None) if gone else self.objects.get(uid)
-                if not gone:
-                    self.objects[uid] = item
-                self._changed(old or item if gone else old, None if gone else item)
+                self._replace(item, gone=event.type == "DELETED")
                 return str(item.metadata.resource_version)
+
+    def _replace(self, item: T, gone: bool) -> None:
+        uid = item.metadata.uid
+        old = self.objects.get(uid)
+        # A list that ran beside this watch may have been ahead of it.
+        if old is not None and int(old.metadata.resource_version) > int(item.metadata.resource_version):
+            return
+        if gone:
+            self.objects.pop(uid, None)
+            self._changed(old or item, None)
+        else:
+            self.objects[uid] = item
+            self._changed(old, item)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
 
 from modelmeter.api.cost_statement import ModelRef
 from modelmeter.api.model_deployment_status import Condition, ModelDeploymentStatus
 from modelmeter.api.resources import ModelDeployment
+from modelmeter.api.scalars import instant
 from modelmeter.cluster.statements import Stored
 from modelmeter.meter.page import Page
 
@@ -25,6 +29,7 @@ class Account:
     """The object is no longer there; only its account is still open."""
     model: ModelDeployment | None = None
     generation: int = 0
+    finalizers: tuple[str, ...] = ()
     spec_error: str | None = None
     apply_error: str | None = None
     metering_error: str | None = None
@@ -35,8 +40,25 @@ class Account:
     published: ModelDeploymentStatus | None = None
     triton: tuple[bool, str] | None = None
     """Whether Triton answers for the model, and what it said; None until asked."""
-    applied: dict[str, str] = field(default_factory=dict)
-    """UID of each child to the version that our last apply left: what differs later has drifted."""
+    applied: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Kind and name of each child to its UID and the version that our last apply left: else it has drifted."""
+    torn_down: bool = False
+    """After deletion: no child is left that could still cost."""
+
+
+def account_of(body: Mapping[str, Any]) -> Account:
+    """A new account for a ModelDeployment; what its status says is taken over, so that nothing is said twice."""
+    metadata = body["metadata"]
+    try:
+        published = ModelDeploymentStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        published = ModelDeploymentStatus()  # written by another version
+    return Account(
+        ref=ModelRef(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]),
+        created=instant(metadata["creationTimestamp"]),
+        conditions=tuple(published.conditions),
+        published=published,
+    )
 
 
 class Accounts:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from modelmeter.api.names import METERING_FINALIZER, PRICE_PROFILE
@@ -16,9 +18,10 @@ from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, LedgerError, NotFound
 from modelmeter.meter import publish
-from modelmeter.meter.account import NO_TARIFF, Facts, account as account_for
+from modelmeter.meter.account import NO_TARIFF, Facts
+from modelmeter.meter.account import account as account_for
 from modelmeter.meter.holding import Holding
-from modelmeter.meter.objects import Claim, Pod
+from modelmeter.meter.objects import Claim, Metadata, Pod
 from modelmeter.meter.observe import captured_profile, claim_holding, encode_profile, node_profile, pod_holding
 from modelmeter.meter.page import Page, first_page, from_spec, to_spec
 from modelmeter.meter.prices import Tariff
@@ -40,7 +43,7 @@ class Metering:
         statements: Statements,
         clock: Callable[[], datetime],
         changed: Callable[[str], None],
-        ended: Callable[[Account], None],
+        ended: Callable[[Account], Awaitable[None]],
     ) -> None:
         self._client = client
         self._view = view
@@ -75,6 +78,10 @@ class Metering:
         """The model's claims."""
         return self._view.claims.of(account.ref.namespace, account.ref.name, account.ref.uid)
 
+    def _objects(self, account: Account) -> Iterator[tuple[str, Pod | Claim]]:
+        yield from (("Pod", pod) for pod in self.pods(account))
+        yield from (("PersistentVolumeClaim", claim) for claim in self.claims(account))
+
     async def _pass(self, uid: str) -> None:
         account = self._accounts.get(uid)
         if account is None:
@@ -87,12 +94,17 @@ class Metering:
             account.metering_error = str(error)
             log.error("%s/%s: %s", account.ref.namespace, account.ref.name, error)
         await self._capture_profiles(account)
+        self._wait_for_ends(account)
         self._changed(uid)
 
-    async def _account(self, account: Account) -> None:
+    async def bring_up_to_date(self, account: Account) -> None:
+        """Post everything up to now, settled or not."""
+        await self._account(account, advance=True)
+
+    async def _account(self, account: Account, advance: bool = False) -> None:
         for _ in range(CONFLICTS):
             try:
-                await self._write(account)
+                await self._write(account, advance)
                 break
             except Conflict:
                 # Somebody else wrote the page: our view of page and pods may both be stale.
@@ -101,14 +113,14 @@ class Metering:
             raise Conflict(409, "Conflict", "the statement keeps changing")
         await self._release(account)
 
-    async def _write(self, account: Account) -> None:
+    async def _write(self, account: Account, advance: bool) -> None:
         page = account.page or first_page(account.ref, account.created)
-        facts = self.facts(account)
+        facts = replace(self.facts(account), advance=advance)
         if account.page is None and facts.overheads is not None:
-            page = publish.with_overheads(page, facts.overheads)
+            page = replace(page, overheads=facts.overheads)
         outcome = account_for(page, facts)
         for written in (*outcome.closed, outcome.page):
-            if written != account.page:
+            if account.stored is None or written != account.page:
                 await self._store(account, written)
 
     async def _store(self, account: Account, page: Page) -> None:
@@ -130,19 +142,18 @@ class Metering:
     async def _release(self, account: Account) -> None:
         page = account.page
         assert page is not None
-        for kind, objects in (("Pod", self.pods(account)), ("PersistentVolumeClaim", self.claims(account))):
-            for item in list(objects):
-                metadata = item.metadata
-                if metadata.uid in page.settled and METERING_FINALIZER in metadata.finalizers:
-                    await remove_finalizer(
-                        self._client,
-                        path(kind, metadata.namespace, metadata.name),
-                        metadata.uid,
-                        metadata.finalizers,
-                        METERING_FINALIZER,
-                    )
+        settled = [
+            (kind, item.metadata)
+            for kind, item in self._objects(account)
+            if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
+        ]
+        await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
         if page.closed and account.deleted is not None:
-            self._ended(account)
+            await self._ended(account)
+
+    async def _let_go(self, kind: str, metadata: Metadata) -> None:
+        where = path(kind, metadata.namespace, metadata.name)
+        await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
 
     async def _capture_profiles(self, account: Account) -> None:
         """Note on each running pod what decides its price, while its node is there to tell."""
@@ -161,6 +172,13 @@ class Metering:
             except (NotFound, Conflict):
                 continue
 
+    def _wait_for_ends(self, account: Account) -> None:
+        """Come back for what ends in a moment: a node's clock may be ahead of ours."""
+        now = self._clock()
+        ends = [held.end for held in self._holdings(account) if held.end is not None and held.end > now]
+        if ends:
+            self.queue.add_later(account.ref.uid, (min(ends) - now).total_seconds() + 1)
+
     def _holdings(self, account: Account) -> Iterator[Holding]:
         for pod in self.pods(account):
             if held := pod_holding(pod, self._view.nodes):
@@ -170,8 +188,5 @@ class Metering:
                 yield held
 
     def _anything_left(self, account: Account) -> bool:
-        key = (account.ref.namespace, account.ref.name, account.ref.uid)
-        return any(
-            next(iter(index.of(*key)), None) is not None
-            for index in (self._view.pods, self._view.claims, self._view.children["Deployment"])
-        )
+        """Whether something of a deleted model may still cost; of one that vanished, only what is seen."""
+        return not (account.torn_down or account.gone) or next(self._objects(account), None) is not None

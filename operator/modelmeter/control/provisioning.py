@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDGER_FINALIZER
-from modelmeter.cluster.client import Client
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.paths import path, path_of
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import CHILD_KINDS, View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError
-from modelmeter.meter.objects import Bare, Claim
+from modelmeter.errors import ClusterError, Conflict
+from modelmeter.meter.objects import Bare, Claim, Metadata, Partial
 from modelmeter.provision.children import desired
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
@@ -23,32 +25,46 @@ log = logging.getLogger(__name__)
 RETRIABLE: Final = (0, 409, 429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may well succeed; others wait for a new spec."""
 REFUSED_RETRY_SECONDS: Final = 60.0
+COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
+"""Children that must be gone before the last page may close."""
+
+
+class _Children(Partial):
+    items: list[Bare] = []
 
 
 class Provisioning:
-    """Applies children; `changed` is called with a model's UID where its conditions may differ afterwards."""
+    """Applies children; `changed` hears of models whose conditions may differ, `emptied` of those without children."""
 
-    def __init__(self, client: Client, view: View, accounts: Accounts, loader_image: str, changed: Any) -> None:
+    def __init__(
+        self,
+        client: Client,
+        view: View,
+        accounts: Accounts,
+        loader_image: str,
+        changed: Callable[[str], None],
+        emptied: Callable[[str], None],
+    ) -> None:
         self._client = client
         self._view = view
         self._accounts = accounts
         self._loader_image = loader_image
         self._changed = changed
+        self._emptied = emptied
         self.queue = WorkQueue("provision", self._reconcile)
 
     def child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:
         """Repair drift: a child that is gone, or not as our last apply left it, is applied again."""
         metadata = child.metadata
         account = self._accounts.owner(*_owner_key(child))
-        if account is None or account.model is None:
+        if account is None:
             return
-        if account.deleted is not None:
-            self._changed(account.ref.uid)
-            return
-        known = account.applied.get(metadata.uid)
+        key = kind, metadata.name
+        known = account.applied.get(key)
+        now = metadata.uid, _version(metadata)
         if gone:
-            account.applied.pop(metadata.uid, None)
-        elif known == _version(metadata) or metadata.deletion_timestamp or known is None:
+            account.applied.pop(key, None)
+        elif account.deleted is None and (known in (None, now) or metadata.deletion_timestamp):
             return
         self.queue.add(account.ref.uid)
 
@@ -59,17 +75,14 @@ class Provisioning:
         if account.deleted is not None:
             await self._tear_down(account)
         elif account.model is not None:
-            await self._build_up(account)
+            await self._build_up(account, account.model)
 
-    async def _build_up(self, account: Account) -> None:
-        model = account.model
-        assert model is not None
+    async def _build_up(self, account: Account, model: ModelDeployment) -> None:
         error: str | None = None
         try:
             await self._hold(account)
-            for manifest in desired(model, self._loader_image_for(account)):
-                applied = msgspec.json.decode(await self._client.apply(path_of(manifest), manifest), type=Bare)
-                account.applied[applied.metadata.uid] = _version(applied.metadata)
+            for manifest in desired(model, self._loader_image_for(account, model)):
+                await self._apply(account, manifest)
         except ClusterError as failure:
             error = f"{failure.reason}: {failure.message}" if failure.reason else failure.message
             if failure.status in RETRIABLE:
@@ -82,6 +95,8 @@ class Provisioning:
 
     async def _hold(self, account: Account) -> None:
         """Put our finalizer on the ModelDeployment before anything of it can cost."""
+        if LEDGER_FINALIZER in account.finalizers:
+            return
         ref = account.ref
         body = {
             "apiVersion": API_VERSION,
@@ -95,33 +110,60 @@ class Provisioning:
         }
         await self._client.apply(path("ModelDeployment", ref.namespace, ref.name), body)
 
-    def _loader_image_for(self, account: Account) -> str:
+    async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
+        """Apply a child; by force only where it is ours, so that nobody else's object of the name is taken over."""
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        ours = (kind, name) in account.applied or any(
+            child.metadata.name == name for child in self._children(account, kind)
+        )
+        try:
+            answer = await self._client.apply(path_of(manifest), manifest, force=ours)
+        except Conflict as conflict:
+            if ours:
+                raise
+            raise ClusterError(
+                422,
+                "NameTaken",
+                f"{kind} {name} exists and belongs to somebody else ({conflict.message});"
+                " delete it or give the ModelDeployment another name",
+            ) from None
+        applied = msgspec.json.decode(answer, type=Bare)
+        account.applied[kind, name] = applied.metadata.uid, _version(applied.metadata)
+
+    def _children(self, account: Account, kind: str) -> Iterator[Bare | Claim]:
+        ref = account.ref
+        index = self._view.claims if kind == "PersistentVolumeClaim" else self._view.children[kind]
+        yield from index.of(ref.namespace, ref.name, ref.uid)
+
+    def _loader_image_for(self, account: Account, model: ModelDeployment) -> str:
         """The loader image that an unchanged spec already runs: a new operator restarts nobody's pods."""
-        assert account.model is not None
-        for deployment in self._view.children["Deployment"].of(*_ref_key(account)):
+        for deployment in self._children(account, "Deployment"):
             annotations = deployment.metadata.annotations
-            if annotations.get(TEMPLATE_HASH) == template_hash(account.model):
+            if annotations.get(TEMPLATE_HASH) == template_hash(model):
                 return loader_image_of(annotations) or self._loader_image
         return self._loader_image
 
     async def _tear_down(self, account: Account) -> None:
-        """Delete the children; the Deployment in the foreground, so that it is gone only after its pods."""
-        key = _ref_key(account)
-        for kind in CHILD_KINDS:
-            for child in self._view.children[kind].of(*key):
-                await self._delete(kind, child)
-        for claim in self._view.claims.of(*key):
-            await self._delete("PersistentVolumeClaim", claim)
+        """Delete the children, found by a consistent list: what was applied a moment ago is among them.
 
-    async def _delete(self, kind: str, child: Bare | Claim) -> None:
-        metadata = child.metadata
+        The Deployment goes in the foreground, so that it is gone only after its pods.
+        """
+        ref = account.ref
+        selector = f"{LABEL_MODEL_UID}={ref.uid}"
+        left = False
+        for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
+            answer = await self._client.get(path(kind, ref.namespace), METADATA_LIST, labelSelector=selector)
+            for child in msgspec.json.decode(answer, type=_Children).items:
+                left |= kind in COSTLY_KINDS
+                await self._delete(kind, child.metadata)
+        if not left and not account.torn_down:
+            account.torn_down = True
+            self._emptied(ref.uid)
+
+    async def _delete(self, kind: str, metadata: Metadata) -> None:
         if metadata.deletion_timestamp is None:
             propagation = "Foreground" if kind == "Deployment" else "Background"
             await self._client.delete(path(kind, metadata.namespace, metadata.name), metadata.uid, propagation)
-
-
-def _ref_key(account: Account) -> tuple[str, str, str]:
-    return account.ref.namespace, account.ref.name, account.ref.uid
 
 
 def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:
@@ -129,6 +171,6 @@ def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:
     return child.metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, "")
 
 
-def _version(metadata: Any) -> str:
+def _version(metadata: Metadata) -> str:
     """What changes when somebody edits a child: its generation, where the kind has none its resourceVersion."""
     return str(metadata.generation or metadata.resource_version)

@@ -19,33 +19,31 @@ LAST_RETRY_SECONDS: Final = 60.0
 class WorkQueue:
     """Keys to work on; `run` works on them with a number of workers until cancelled."""
 
-    def __init__(self, name: str, work: Callable[[str], Awaitable[None]], pause_seconds: float = 0) -> None:
+    def __init__(self, name: str, work: Callable[[str], Awaitable[None]]) -> None:
         self._name = name
         self._work = work
-        self._pause_seconds = pause_seconds
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._working: set[str] = set()
         self._again: set[str] = set()
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._wake = asyncio.Condition()
-        self._wakers: set[asyncio.Task[None]] = set()
+        self._filled = asyncio.Event()
 
     def __len__(self) -> int:
         """Keys that wait or are worked on."""
         return len(self._waiting) + len(self._working)
 
-    def add(self, key: str) -> None:
-        """Work on `key` soon; once more if it is being worked on now."""
+    def add(self, key: str, urgent: bool = False) -> None:
+        """Work on `key` soon, `urgent` before all others; once more if it is being worked on now."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._working:
             self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting[key] = None
-            task = asyncio.get_running_loop().create_task(self._notify())
-            self._wakers.add(task)
-            task.add_done_callback(self._wakers.discard)
+            return
+        self._waiting.setdefault(key)
+        if urgent:
+            self._waiting.move_to_end(key, last=False)
+        self._filled.set()
 
     def add_later(self, key: str, seconds: float) -> None:
         """Work on `key` in a while, unless it is added before; the latest call holds."""
@@ -59,15 +57,12 @@ class WorkQueue:
             for _ in range(workers):
                 group.create_task(self._worker())
 
-    async def _notify(self) -> None:
-        async with self._wake:
-            self._wake.notify()
-
     async def _worker(self) -> None:
         while True:
-            async with self._wake:
-                await self._wake.wait_for(lambda: bool(self._waiting))
-                key, _ = self._waiting.popitem(last=False)
+            while not self._waiting:
+                self._filled.clear()
+                await self._filled.wait()
+            key, _ = self._waiting.popitem(last=False)
             self._working.add(key)
             try:
                 await self._work(key)
@@ -83,7 +78,6 @@ class WorkQueue:
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
-            await asyncio.sleep(self._pause_seconds)
 
     def _retry(self, key: str, error: Exception) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

@@ -36,6 +36,8 @@ class Facts:
     """When the ModelDeployment was deleted: labour and operations end there."""
     ended: bool = False
     """Nothing of the model is left that could still cost: the last page may close."""
+    advance: bool = False
+    """Post everything up to now, though it is not time yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def account(page: Page, facts: Facts) -> Outcome:
         if held.end is not None and held.end <= facts.now:
             page = settle(page, held, tariff)
     changed = facts.overheads is not None and facts.overheads != page.overheads
-    if changed or facts.ended or facts.now - page.posted_through >= ADVANCE_EVERY:
+    if changed or facts.ended or facts.advance or facts.now - page.posted_through >= ADVANCE_EVERY:
         page = advance(page, facts.holdings, facts.now, tariff, facts.deleted)
         page = forget(page, (held.uid for held in facts.holdings), facts.now)
     if facts.overheads is not None:

@@ -194,17 +194,22 @@ def _item(resource: str) -> str:
 
 def claim_holding(claim: Claim) -> Holding | None:
     """What a claim holds: its capacity from its creation to its deletion; None while it is not bound."""
-    created, capacity = claim.metadata.creation_timestamp, claim.status.capacity.get("storage")
+    created = claim.metadata.creation_timestamp
     deleted = claim.metadata.deletion_timestamp
     if created is None:
         return None
-    if claim.status.phase != "Bound" or capacity is None:
+    if claim.status.phase != "Bound" or "storage" not in claim.status.capacity:
         return Holding(claim.metadata.uid, deleted, deleted, {}, Profile()) if deleted else None
-    units = quantity(capacity)
     return Holding(
         uid=claim.metadata.uid,
         start=created.astimezone(UTC),
         end=max(created, deleted) if deleted else None,
-        amounts={STORAGE: -(-units.numerator // units.denominator)},
+        amounts=claim_amounts(claim),
         profile=Profile(storage_class=claim.spec.storage_class_name),
     )
+
+
+def claim_amounts(claim: Claim) -> Mapping[str, int]:
+    """Whole units that a bound claim holds: the bytes of its capacity."""
+    units = quantity(claim.status.capacity["storage"])
+    return {STORAGE: -(-units.numerator // units.denominator)}

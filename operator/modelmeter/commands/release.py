@@ -1,0 +1,52 @@
+"""`modelmeter release`: let go of everything before modelmeter is uninstalled."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+from modelmeter.errors import ModelmeterError
+from modelmeter.settings import DEFAULT_NAMESPACE, Settings
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `release` to the command line."""
+    parser = subparsers.add_parser(
+        "release",
+        help="post all usage and take modelmeter's finalizers off every object; run it when the operator is stopped",
+    )
+    parser.add_argument("--namespace", default=DEFAULT_NAMESPACE, help="where the CostStatements are kept")
+    parser.add_argument(
+        "--stop", metavar="DEPLOYMENT", help="first scale the operator's own Deployment of this name to 0"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Release; 0, or 1 where something still carries a finalizer."""
+    try:
+        left = asyncio.run(_release(Settings(arguments.namespace), arguments.stop))
+    except ModelmeterError as error:
+        print(f"modelmeter release: {error}", file=sys.stderr)
+        return 1
+    if left:
+        print(f"modelmeter release: {left} objects still carry a finalizer; run it again", file=sys.stderr)
+    return 1 if left else 0
+
+
+async def _release(settings: Settings, deployment: str | None) -> int:
+    from modelmeter.cluster.client import Client
+    from modelmeter.cluster.clock import Clock
+    from modelmeter.control.operator import Operator
+    from modelmeter.control.releasing import release, stop
+
+    clock = Clock()
+    client = await Client.connect(clock)
+    try:
+        if deployment:
+            await stop(client, settings.namespace, deployment)
+        return await release(client, Operator(client, clock, settings))
+    finally:
+        await client.close()

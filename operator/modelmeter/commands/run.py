@@ -1,0 +1,66 @@
+"""`modelmeter run`: the operator."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from typing import Any
+
+from modelmeter.errors import ModelmeterError
+from modelmeter.settings import DEFAULT_LOADER_IMAGE, DEFAULT_NAMESPACE, Settings
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `run` to the command line."""
+    parser = subparsers.add_parser("run", help="run the operator, in a cluster or with KUBECONFIG")
+    parser.add_argument("--namespace", default=DEFAULT_NAMESPACE, help="where the CostStatements are kept")
+    parser.add_argument("--loader-image", default=DEFAULT_LOADER_IMAGE, help="image of the pods' init container")
+    parser.add_argument("--liveness-port", type=int, default=8080, help="port of /healthz; 0 serves none")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT; 0 then."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    for noisy in ("kopf", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    settings = Settings(arguments.namespace, arguments.loader_image, arguments.liveness_port)
+    try:
+        asyncio.run(_operate(settings))
+    except ModelmeterError as error:
+        print(f"modelmeter run: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _operate(settings: Settings) -> None:
+    """Load everything, then work beside kopf until it is told to stop; what fails ends both."""
+    import kopf
+
+    from modelmeter.cluster.client import Client
+    from modelmeter.cluster.clock import Clock
+    from modelmeter.control.operator import Operator
+    from modelmeter.handlers import registry
+
+    clock = Clock()
+    client = await Client.connect(clock)
+    try:
+        operator = Operator(client, clock, settings)
+        await operator.prepare()
+        working = asyncio.create_task(operator.run())
+        endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=registry(), memo=operator, clusterwide=True, standalone=True, liveness_endpoint=endpoint
+            )
+        )
+        done, pending = await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending)
+        for task in done:
+            task.result()
+    finally:
+        await client.close()

@@ -1,0 +1,51 @@
+"""What a ModelDeployment would hold, from the very children that would be applied; hence what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.meter import publish
+from modelmeter.meter.estimate import Term, held_for_an_hour, overhead_for_an_hour
+from modelmeter.meter.holding import Profile
+from modelmeter.meter.objects import Claim, ClaimSpec, ClaimStatus, Metadata, Node, Pod
+from modelmeter.meter.observe import amounts, claim_amounts, node_profile
+from modelmeter.meter.prices import Tariff
+from modelmeter.provision.children import desired
+
+
+def hourly_terms(model: ModelDeployment, tariff: Tariff, now: datetime) -> list[Term]:
+    """Terms of one hour with all replicas scheduled and the claim bound.
+
+    The price profile is what the pods ask of their node: its labels in nodeSelector.
+    """
+    children = {manifest["kind"]: manifest for manifest in desired(model, loader_image="")}
+    return [
+        *_pods(children["Deployment"], tariff, now),
+        *_claim(children["PersistentVolumeClaim"], tariff, now),
+        *(overhead_for_an_hour(overhead) for overhead in publish.overheads(model.spec.pricing)),
+    ]
+
+
+def _pods(deployment: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[Term]:
+    template = deployment["spec"]["template"]
+    pod = msgspec.convert({"metadata": {"name": "", "uid": ""}, "spec": template["spec"]}, Pod)
+    replicas = deployment["spec"]["replicas"]
+    held = {item: units * replicas for item, units in amounts(pod).items()}
+    node = Node(Metadata(name="", uid="", labels=template["spec"].get("nodeSelector", {})))
+    return held_for_an_hour(held, node_profile(node), tariff, now)
+
+
+def _claim(manifest: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[Term]:
+    spec = manifest["spec"]
+    storage_class = spec.get("storageClassName", "")
+    claim = Claim(
+        Metadata(name="", uid=""),
+        ClaimSpec(storage_class),
+        ClaimStatus("Bound", spec["resources"]["requests"]),
+    )
+    return held_for_an_hour(claim_amounts(claim), Profile(storage_class=storage_class), tariff, now)

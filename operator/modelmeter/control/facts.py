@@ -1,0 +1,54 @@
+"""From what exists and what is kept of a model to the facts that its conditions are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelmeter.meter.objects import Claim, ContainerStatus, Pod
+from modelmeter.meter.observe import TERMINAL
+from modelmeter.provision.readiness import ClaimFacts, PodFacts
+
+
+def pod_facts(pod: Pod) -> PodFacts:
+    """What a pod says about itself."""
+    status = pod.status
+    conditions = {condition.type: condition for condition in status.conditions}
+    scheduled = conditions.get("PodScheduled")
+    ready = conditions.get("Ready")
+    waiting = next(
+        (
+            entry.state.waiting
+            for entry in (*status.init_container_statuses, *status.container_statuses)
+            if entry.state.waiting is not None and entry.state.waiting.reason not in ("", "PodInitializing")
+        ),
+        None,
+    )
+    exit_code, message = _loader(status.init_container_statuses)
+    ended = status.phase in TERMINAL
+    return PodFacts(
+        name=pod.metadata.name,
+        scheduled=bool(pod.spec.node_name),
+        scheduling_message=scheduled.message if scheduled else "",
+        ready=ready is not None and ready.status == "True" and not ended,
+        node=pod.spec.node_name,
+        deleting=pod.metadata.deletion_timestamp is not None,
+        ended=ended,
+        waiting_reason=waiting.reason if waiting else "",
+        waiting_message=waiting.message if waiting else "",
+        loader_exit_code=exit_code,
+        loader_message=message,
+    )
+
+
+def claim_facts(claim: Claim) -> ClaimFacts:
+    """What a claim says about itself."""
+    return ClaimFacts(claim.metadata.name, claim.status.phase, claim.spec.storage_class_name)
+
+
+def _loader(statuses: Iterable[ContainerStatus]) -> tuple[int | None, str]:
+    """How the init container ended, the last time that it did."""
+    for entry in statuses:
+        for state in (entry.state, entry.last_state):
+            if state.terminated is not None:
+                return state.terminated.exit_code, state.terminated.message
+    return None, ""

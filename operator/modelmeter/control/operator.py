@@ -1,0 +1,168 @@
+"""The operator without kopf: who is told of what, and what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from modelmeter.api.names import LEDGER_FINALIZER
+from modelmeter.api.resources import model_deployment
+from modelmeter.api.scalars import instant
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.clock import Clock
+from modelmeter.cluster.finalizers import remove_finalizer
+from modelmeter.cluster.paths import path
+from modelmeter.cluster.statements import Statements
+from modelmeter.control import startup
+from modelmeter.control.accounts import Account, Accounts, account_of
+from modelmeter.control.metering import Metering
+from modelmeter.control.probing import Probing
+from modelmeter.control.provisioning import Provisioning
+from modelmeter.control.publishing import Publishing
+from modelmeter.control.view import View
+from modelmeter.errors import SpecError
+from modelmeter.meter.account import ADVANCE_EVERY
+from modelmeter.meter.objects import Bare, Claim
+from modelmeter.meter.page import month_end
+from modelmeter.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 5.0
+SHORTEST_REFRESH: Final = timedelta(seconds=5)
+LONGEST_REFRESH: Final = timedelta(seconds=60)
+REFRESH_PER_MODEL: Final = timedelta(milliseconds=300)
+"""How much each model lengthens the refresh of all: at most 3.3 writes a second while nothing happens."""
+SILENCE: Final = timedelta(seconds=60)
+"""A tick that is older than this means that the operator hangs."""
+
+
+class Operator:
+    """Everything that runs in one operator process; `changed` and `gone` are told of ModelDeployments."""
+
+    def __init__(self, client: Client, clock: Clock, settings: Settings) -> None:
+        self._client = client
+        self._clock = clock
+        self._settings = settings
+        self.accounts = Accounts()
+        self.statements = Statements(client, settings.namespace)
+        self.view = View(client, self._usage_changed, self._child_changed)
+        self.metering = Metering(client, self.view, self.accounts, self.statements, clock, self._news, self._ended)
+        self.publishing = Publishing(
+            client, self.accounts, self.metering, clock, settings.status_writes_per_second, self.gone
+        )
+        self.provisioning = Provisioning(
+            client, self.view, self.accounts, settings.loader_image, self._news, self.metering.queue.add
+        )
+        self.probing = Probing(self.view, self.accounts, self._news)
+        self._published: dict[str, datetime] = {}
+        self._ticked: datetime | None = None
+
+    async def prepare(self) -> None:
+        """Know all that exists before anything is written; consistently, for somebody else may have written last."""
+        await startup.load(self._client, self.view, self.statements, self.accounts, self.changed)
+        self.view.when_prices_change(self._repriced)
+        for account in self.accounts:
+            self._everything(account)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for work in (
+                self.view.run(),
+                self.metering.queue.run(self._settings.metering_workers),
+                self.provisioning.queue.run(self._settings.apply_workers),
+                self.probing.queue.run(self._settings.apply_workers),
+                self.publishing.queue.run(1),
+                self._tick(),
+            ):
+                group.create_task(work)
+
+    def healthy(self) -> bool:
+        """Whether the operator's loop still turns."""
+        return self._ticked is not None and self._clock() - self._ticked < SILENCE
+
+    def changed(self, body: Mapping[str, Any]) -> None:
+        """A ModelDeployment was added or changed; also called again with what is known."""
+        metadata = body["metadata"]
+        account = self.accounts.get(metadata["uid"])
+        news = account is None
+        if account is None:
+            account = account_of(body)
+            self.accounts.add(account)
+        account.finalizers = tuple(metadata.get("finalizers", ()))
+        if account.generation != metadata["generation"] or account.model is None:
+            news |= account.generation != metadata["generation"]
+            account.generation = metadata["generation"]
+            try:
+                account.model, account.spec_error = model_deployment(body), None
+            except SpecError as error:
+                account.model, account.spec_error = None, str(error)
+        deleted = metadata.get("deletionTimestamp")
+        if deleted and account.deleted is None:
+            account.deleted, news = instant(deleted), True
+        if news:
+            self._everything(account)
+        elif account.deleted is not None and account.page is not None and account.page.closed:
+            self.metering.queue.add(account.ref.uid)
+
+    def gone(self, uid: str) -> None:
+        """A ModelDeployment is no longer there; its account stays until the last page is closed."""
+        account = self.accounts.get(uid)
+        if account is None or account.gone:
+            return
+        account.gone = True
+        account.deleted = account.deleted or self._clock()
+        self.metering.queue.add(uid)
+
+    async def _ended(self, account: Account) -> None:
+        """The last page is written: the ModelDeployment may go, and when it is gone, its account."""
+        ref = account.ref
+        if account.gone:
+            self.accounts.remove(account)
+            self._published.pop(ref.uid, None)
+        elif LEDGER_FINALIZER in account.finalizers:
+            where = path("ModelDeployment", ref.namespace, ref.name)
+            await remove_finalizer(self._client, where, ref.uid, account.finalizers, LEDGER_FINALIZER)
+
+    def _everything(self, account: Account) -> None:
+        uid = account.ref.uid
+        self.metering.queue.add(uid)
+        if not account.gone:
+            self.provisioning.queue.add(uid)
+            self.publishing.queue.add(uid, urgent=True)
+            self.probing.pods_changed(account)
+
+    def _usage_changed(self, namespace: str, name: str, uid: str) -> None:
+        account = self.accounts.owner(namespace, name, uid)
+        if account is not None:
+            self.metering.queue.add(account.ref.uid)
+            self.probing.pods_changed(account)
+
+    def _child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:
+        self.provisioning.child_changed(kind, child, gone)
+
+    def _news(self, uid: str) -> None:
+        self.publishing.queue.add(uid, urgent=True)
+
+    def _repriced(self) -> None:
+        for account in self.accounts:
+            self.metering.queue.add(account.ref.uid)
+
+    async def _tick(self) -> None:
+        """What only time brings: fresh figures, an advance of T, a month's end."""
+        while True:
+            now = self._ticked = self._clock()
+            refresh = min(LONGEST_REFRESH, max(SHORTEST_REFRESH, REFRESH_PER_MODEL * len(self.accounts)))
+            for account in self.accounts:
+                uid = account.ref.uid
+                page = account.page
+                if page is None or now - page.posted_through >= ADVANCE_EVERY or now >= month_end(page.month):
+                    self.metering.queue.add(uid)
+                if now - self._published.setdefault(uid, now) >= refresh:
+                    self._published[uid] = now
+                    self.publishing.queue.add(uid)
+            await asyncio.sleep(TICK_SECONDS)

@@ -1,0 +1,58 @@
+"""Asks one ready pod of each model whether its Triton answers; when its ready pods change, and now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from modelmeter.cluster.triton import model_ready
+from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.facts import pod_facts
+from modelmeter.control.view import View
+from modelmeter.control.workqueue import WorkQueue
+
+WELL_SECONDS: Final = 60.0
+"""How often a model that answers is asked again."""
+ILL_SECONDS: Final = 5.0
+"""How often one that does not answer is asked again, at first; up to WELL_SECONDS."""
+
+
+class Probing:
+    """Keeps `account.triton`; `changed` is called with a model's UID where the answer differs from the last."""
+
+    def __init__(self, view: View, accounts: Accounts, changed: Callable[[str], None]) -> None:
+        self._view = view
+        self._accounts = accounts
+        self._changed = changed
+        self._asked: dict[str, frozenset[str]] = {}
+        self._ill: dict[str, int] = {}
+        self.queue = WorkQueue("probe", self._probe)
+
+    def pods_changed(self, account: Account) -> None:
+        """Ask anew where the set of ready pods is another."""
+        if self._asked.get(account.ref.uid) != frozenset(self._ready(account)):
+            self.queue.add(account.ref.uid)
+
+    async def _probe(self, uid: str) -> None:
+        account = self._accounts.get(uid)
+        if account is None or account.gone or account.deleted is not None:
+            self._asked.pop(uid, None)
+            self._ill.pop(uid, None)
+            return
+        addresses = self._ready(account)
+        self._asked[uid] = frozenset(addresses)
+        answer = await model_ready(addresses[0], account.ref.name) if addresses else None
+        self._ill[uid] = 0 if answer is None or answer[0] else self._ill.get(uid, 0) + 1
+        if answer is not None:
+            ill = self._ill[uid]
+            self.queue.add_later(uid, min(WELL_SECONDS, ILL_SECONDS * ill) if ill else WELL_SECONDS)
+        if answer != account.triton:
+            account.triton = answer
+            self._changed(uid)
+
+    def _ready(self, account: Account) -> list[str]:
+        """Addresses of the pods that are ready, the newest first: what a rollout brings is asked first."""
+        pods = self._view.pods.of(account.ref.namespace, account.ref.name, account.ref.uid)
+        ready = [pod for pod in pods if pod.status.pod_ip and pod_facts(pod).ready]
+        ready.sort(key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name), reverse=True)
+        return [pod.status.pod_ip for pod in ready]

@@ -1,0 +1,160 @@
+"""From an account to the status of its ModelDeployment: recomputed, compared, written only where it differs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replicas
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.events import record
+from modelmeter.cluster.paths import path
+from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.facts import claim_facts, pod_facts
+from modelmeter.control.metering import Metering
+from modelmeter.control.workqueue import WorkQueue
+from modelmeter.errors import ClusterError, NotFound
+from modelmeter.meter import publish
+from modelmeter.meter.account import NO_TARIFF, live_page
+from modelmeter.provision.children import endpoints
+from modelmeter.provision.labels import selector
+from modelmeter.provision.readiness import Observed, conditions, model_status, reason
+
+log = logging.getLogger(__name__)
+
+GONE_STATUSES: Final = (409, 422)
+"""What the API server answers where another object has the name: our UID does not fit."""
+
+
+class Publishing:
+    """Writes statuses, at most `writes_per_second` for the whole cluster; `gone` hears of models that vanished."""
+
+    def __init__(
+        self,
+        client: Client,
+        accounts: Accounts,
+        metering: Metering,
+        clock: Callable[[], datetime],
+        writes_per_second: float,
+        gone: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._accounts = accounts
+        self._metering = metering
+        self._clock = clock
+        self._pause_seconds = 1 / writes_per_second
+        self._next_write = 0.0
+        self._gone = gone
+        self.queue = WorkQueue("publish", self._publish)
+
+    async def _publish(self, uid: str) -> None:
+        account = self._accounts.get(uid)
+        if account is None or account.gone:
+            return
+        before = account.published
+        status = self.status(account)
+        if before is not None and _same(before, status):
+            return
+        await self._pace()
+        if not await self._write(account, status):
+            return
+        account.published = status
+        await self._tell(account, before, status)
+
+    def status(self, account: Account) -> ModelDeploymentStatus:
+        """The status as of now."""
+        now = self._clock()
+        pods = tuple(pod_facts(pod) for pod in self._metering.pods(account))
+        held = [pod for pod in pods if not pod.ended and not pod.deleting]
+        ready = sum(pod.ready for pod in held)
+        model = account.model
+        desired = model.spec.serving.replicas if model else 0
+        facts = self._metering.facts(account)
+        page = live_page(account.page, facts) if account.page else None
+        tariff = facts.tariff
+        observed = Observed(
+            generation=account.generation,
+            desired=desired,
+            spec_error=account.spec_error,
+            apply_error=account.apply_error,
+            pods=pods,
+            claim=next((claim_facts(claim) for claim in self._metering.claims(account)), None),
+            triton=account.triton,
+            metering_error=account.metering_error,
+            metered=page is not None,
+            price_book=model.spec.pricing.price_book if model else "",
+            price_book_found=tariff is not NO_TARIFF,
+            unpriced=publish.unpriced_items(page, facts.holdings, tariff, now) if page else (),
+            deleting=account.deleted is not None,
+            access_modes=tuple(model.spec.storage.access_modes) if model else (),
+        )
+        account.conditions = conditions(observed, account.conditions, now)
+        return ModelDeploymentStatus(
+            observed_generation=account.generation,
+            conditions=list(account.conditions),
+            replicas=len(held),
+            ready_replicas=ready,
+            ready=f"{ready}/{desired}",
+            reason=reason(account.conditions),
+            selector=selector(model) if model else "",
+            endpoints=endpoints(model) if model else None,
+            model=model_status(observed) or (account.published.model if account.published else None),
+            usage=publish.usage(page) if page else None,
+            cost=publish.cost_of(
+                page,
+                publish.per_hour(page, facts.holdings, tariff, now),
+                Replicas(desired=desired, ready=ready),
+                max(now, page.posted_through),
+            )
+            if page
+            else None,
+        )
+
+    async def _write(self, account: Account, status: ModelDeploymentStatus) -> bool:
+        body = {
+            "metadata": {"uid": account.ref.uid},
+            "status": status.model_dump(mode="json", by_alias=True),
+        }
+        try:
+            await self._client.merge_patch(
+                path("ModelDeployment", account.ref.namespace, account.ref.name, "status"), body
+            )
+        except NotFound:
+            self._gone(account.ref.uid)
+            return False
+        except ClusterError as error:
+            if error.status not in GONE_STATUSES or "uid" not in error.message.lower():
+                raise
+            self._gone(account.ref.uid)
+            return False
+        return True
+
+    async def _tell(self, account: Account, before: ModelDeploymentStatus | None, now: ModelDeploymentStatus) -> None:
+        """One Event for each condition that has become False, or False for another reason."""
+        known = {(entry.type, entry.reason) for entry in before.conditions} if before else set()
+        for entry in now.conditions:
+            # Ready only repeats what a lower layer says.
+            news = (entry.type, entry.reason) not in known
+            if entry.type == "Ready":
+                if entry.status == "True" and news:
+                    await record(self._client, account.ref, "Normal", entry.reason, entry.message, self._clock())
+            elif entry.status == "False" and news:
+                await record(self._client, account.ref, "Warning", entry.reason, entry.message, self._clock())
+
+    async def _pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait = self._next_write - loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        self._next_write = max(loop.time(), self._next_write) + self._pause_seconds
+
+
+def _same(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:
+    """True where nothing but the moment differs."""
+    if before.cost is None or after.cost is None:
+        return before == after
+    same_moment = after.cost.model_copy(update={"as_of": before.cost.as_of})
+    return before == after.model_copy(update={"cost": same_moment})

@@ -1,0 +1,92 @@
+"""What a process must know before it may write: everything, listed consistently, page by page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.paths import path
+from modelmeter.cluster.statements import Statements, Stored
+from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.view import View
+from modelmeter.errors import ClusterError
+from modelmeter.meter.ledger import roll
+from modelmeter.meter.page import from_spec, month_end, month_start
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 5.0
+PAGE_SIZE: Final = "200"
+
+
+async def load(
+    client: Client,
+    view: View,
+    statements: Statements,
+    accounts: Accounts,
+    changed: Callable[[Mapping[str, Any]], None],
+) -> None:
+    """Fill `accounts` from ModelDeployments and statements, and `view` from everything else.
+
+    Tried until it works: a cluster without our CRDs, or with an API server that does not answer, gets both in time.
+    """
+    while True:
+        try:
+            await _models(client, changed)
+            await _pages(statements, accounts)
+            await view.list()
+            return
+        except ClusterError as error:
+            log.warning("cannot start yet: %s (are the CRDs of modelmeter.dev applied?)", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _models(client: Client, changed: Callable[[Mapping[str, Any]], None]) -> None:
+    query = {"limit": PAGE_SIZE}
+    while True:
+        page = json.loads(await client.get(path("ModelDeployment"), **query))
+        for body in page["items"]:
+            changed(body)
+        if not (more := page["metadata"].get("continue")):
+            return
+        query["continue"] = more
+
+
+async def _pages(statements: Statements, accounts: Accounts) -> None:
+    """Give each account its open page; a page without its ModelDeployment becomes an account of its own."""
+    open_pages = await statements.open_pages()
+    closed = await statements.last_closed()
+    for account in accounts:
+        uid = account.ref.uid
+        if stored := open_pages.pop(uid, None):
+            _keep(account, stored)
+        elif uid in closed:
+            _keep(account, await statements.read(closed[uid]))
+            _follow(account)
+    for stored in open_pages.values():
+        page = from_spec(stored.spec)
+        accounts.add(
+            Account(
+                ref=page.model,
+                created=month_start(page.month),
+                deleted=page.posted_through,
+                gone=True,
+                stored=stored,
+                page=page,
+            )
+        )
+
+
+def _keep(account: Account, stored: Stored) -> None:
+    account.stored, account.page = stored, from_spec(stored.spec)
+
+
+def _follow(account: Account) -> None:
+    """A crash came between the closing of a month and the next page, which follows from the closed one alone."""
+    page = account.page
+    if page is not None and account.deleted is None and page.posted_through == month_end(page.month):
+        account.stored, (_, account.page) = None, roll(page)

@@ -1,0 +1,1 @@
+"""From exact figures to what people and programs read: tables and JSON."""
