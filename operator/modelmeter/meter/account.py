@@ -62,9 +62,7 @@ def account(page: Page, facts: Facts) -> Outcome:
         page = advance(page, facts.holdings, boundary, tariff, facts.deleted)
         over, page = roll(page)
         closed.append(over)
-    for held in facts.holdings:
-        if held.end is not None and held.end <= facts.now:
-            page = settle(page, held, tariff)
+    page = _settle_finished(page, facts, tariff)
     changed = facts.overheads is not None and facts.overheads != page.overheads
     if changed or facts.ended or facts.advance or facts.now - page.posted_through >= ADVANCE_EVERY:
         page = advance(page, facts.holdings, facts.now, tariff, facts.deleted)
@@ -82,7 +80,9 @@ def live_page(page: Page, facts: Facts) -> Page:
     """The page as if it had advanced to now: what the status shows. It is never written."""
     if page.closed:
         return page
-    return advance(page, facts.holdings, facts.now, _tariff_of(page, facts.tariff), facts.deleted)
+    tariff = _tariff_of(page, facts.tariff)
+    page = _settle_finished(page, facts, tariff)
+    return advance(page, facts.holdings, facts.now, tariff, facts.deleted)
 
 
 def check(page: Page) -> None:
@@ -99,6 +99,13 @@ def check(page: Page) -> None:
     negative = _first_negative(usage)
     if negative:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
+
+
+def _settle_finished(page: Page, facts: Facts, tariff: Tariff) -> Page:
+    for held in facts.holdings:
+        if held.end is not None and held.end <= facts.now:
+            page = settle(page, held, tariff)
+    return page
 
 
 def _first_negative(usage: Mapping[str, int]) -> str:

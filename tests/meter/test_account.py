@@ -1,0 +1,135 @@
+"""The rules of one pass, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+
+from modelmeter.api.cost_statement import Overhead
+from modelmeter.errors import LedgerError
+from modelmeter.meter.account import account, check, live_page
+from modelmeter.meter.holding import GPU, REPLICA
+from modelmeter.meter.ledger import advance, carry, forget, settle
+from modelmeter.meter.prices import Tariff
+from tests.meter.builders import at, book, facts, page, pod, seconds_of, tariff
+
+PRICES = tariff({"item": "gpu", "price": "1"}, {"item": "cpu", "price": "0"}, {"item": "memory", "price": "0"})
+DAY = 86_400
+
+
+def test_settling_twice_changes_nothing() -> None:
+    once = settle(page(), pod("a", 10, 70), PRICES)
+    assert settle(once, pod("a", 10, 70), PRICES) == once
+    assert seconds_of(once, GPU) == 60
+
+
+def test_advancing_twice_to_the_same_moment_changes_nothing() -> None:
+    once = advance(page(), [pod("a", 10)], at(100), PRICES)
+    assert advance(once, [pod("a", 10)], at(100), PRICES) == once
+    assert seconds_of(once, GPU) == 90
+
+
+def test_a_pod_that_the_watch_shows_late_is_posted_in_full() -> None:
+    early = advance(page(), [], at(100), PRICES)
+    late = settle(early, pod("a", 10, 70), PRICES)
+    assert seconds_of(late, GPU) == 60
+
+
+def test_what_was_posted_past_the_true_end_is_taken_back() -> None:
+    posted = advance(page(), [pod("a", 0)], at(1000), PRICES)
+    assert seconds_of(settle(posted, pod("a", 0, 400), PRICES), GPU) == 400
+
+
+def test_a_take_back_across_a_months_end_is_a_correction() -> None:
+    boundary = round(timedelta(days=21).total_seconds())  # 2026-12-01
+    rolled = account(page(), facts(boundary + 60, pod("a", boundary - 600), prices=PRICES)).page
+    fixed = settle(rolled, pod("a", boundary - 600, boundary - 300), PRICES)
+    corrections = {key.correction: days for key, days in fixed.lines.items() if key.item == GPU and key.correction}
+    assert corrections == {"2026-11": {"30": -300}}
+    assert seconds_of(fixed, GPU) == 300
+
+
+def test_a_page_closes_at_the_months_end_and_the_next_carries_on() -> None:
+    boundary = round(timedelta(days=21).total_seconds())
+    outcome = account(page(), facts(boundary + 60, pod("a", boundary - 600), prices=PRICES))
+    assert [(closed.month, closed.closed, seconds_of(closed, GPU)) for closed in outcome.closed] == [
+        ("2026-11", True, 600)
+    ]
+    assert (outcome.page.month, outcome.page.open, outcome.page.past.usage[GPU]) == ("2026-12", {"a"}, 600)
+    shown = live_page(outcome.page, facts(boundary + 60, pod("a", boundary - 600), prices=PRICES))
+    assert seconds_of(shown, GPU) == 660
+
+
+def test_a_uid_that_vanished_without_its_finalizer_is_closed_where_it_was_posted() -> None:
+    posted = advance(page(), [pod("a", 0)], at(1000), PRICES)
+    later = advance(posted, [], at(2000), PRICES)
+    assert seconds_of(later, GPU) == 1000
+    assert "a" in later.settled
+
+
+def test_usage_without_a_rate_is_kept_and_priced_once_there_is_one() -> None:
+    sheet = account(page(), facts(3600, pod("a", 0, 3600), prices=Tariff(book({"item": "cpu", "price": "1"})))).page
+    assert seconds_of(sheet, GPU) == 3600
+    assert carry(sheet).cost["compute"] == 2
+    whole = Tariff(
+        book(*({"item": item, "price": price} for item, price in (("cpu", "1"), ("gpu", "7"), ("memory", "0.5"))))
+    )
+    priced = account(sheet, facts(3700, prices=whole)).page
+    assert not priced.unpriced
+    assert carry(priced).cost["compute"] == 2 + 7 + 4
+    assert seconds_of(priced, GPU) == 3600
+
+
+def test_a_book_in_another_currency_prices_nothing_on_a_page() -> None:
+    sheet = account(page(), facts(10, prices=PRICES)).page
+    euros = Tariff(book({"item": "gpu", "price": "5"}, currency="EUR"))
+    outcome = account(sheet, facts(3600, pod("a", 0, 3600), prices=euros)).page
+    assert (outcome.currency, carry(outcome).cost["compute"]) == ("USD", 0)
+    assert any(key.item == GPU for key in outcome.unpriced)
+
+
+def test_new_overheads_hold_from_the_moment_that_they_are_seen() -> None:
+    old = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
+    new = (Overhead(item="labour/owner", unit_price="72", per="hour"),)
+    sheet = replace(page(), overheads=old)
+    sheet = account(sheet, facts(100, prices=PRICES, overheads=new)).page
+    shown = live_page(sheet, facts(150, prices=PRICES, overheads=new))
+    assert carry(shown).cost["labour"] == Fraction(36 * 100 + 72 * 50, 3600)
+
+
+def test_overheads_end_with_the_deletion_of_the_model() -> None:
+    labour = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
+    sheet = replace(page(), overheads=labour)
+    ending = facts(900, prices=PRICES, overheads=labour, deleted=at(300), ended=True)
+    last = account(sheet, ending).page
+    assert last.closed
+    assert carry(last).cost["labour"] == 3
+
+
+def test_a_closed_page_is_left_alone() -> None:
+    closed = replace(page(), closed=True)
+    assert account(closed, facts(DAY, pod("a", 0), prices=PRICES)).page == closed
+
+
+def test_a_settled_uid_is_forgotten_an_hour_after_its_pod_is_gone() -> None:
+    sheet = settle(page(), pod("a", 0, 10), PRICES)
+    assert forget(sheet, ["a"], at(DAY)).settled == {"a": None}
+    noted = forget(sheet, [], at(100))
+    assert noted.settled == {"a": at(100)}
+    assert "a" in forget(noted, [], at(100 + 3599)).settled
+    assert "a" not in forget(noted, [], at(100 + 3600)).settled
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda sheet: replace(sheet, open=frozenset({"a"}), settled={"a": None}),
+        lambda sheet: replace(sheet, past=replace(sheet.past, usage={REPLICA: -1})),
+    ],
+)
+def test_a_page_that_breaks_an_invariant_is_refused(broken: object) -> None:
+    with pytest.raises(LedgerError):
+        check(broken(page()))  # type: ignore[operator]

@@ -1,0 +1,186 @@
+"""From objects as the API server gives them to what is held: since when, until when, of what, how sure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Profile
+from modelmeter.meter.objects import Claim, Node, Pod
+from modelmeter.meter.observe import claim_holding, encode_profile, node_profile, pod_holding
+
+NODE = msgspec.convert(
+    {
+        "metadata": {
+            "name": "gpu-1",
+            "uid": "n",
+            "labels": {
+                "nvidia.com/gpu.product": "NVIDIA-L4",
+                "node.kubernetes.io/instance-type": "g6.xlarge",
+                "topology.kubernetes.io/region": "eu-west-1",
+                "karpenter.sh/capacity-type": "spot",
+            },
+        }
+    },
+    Node,
+)
+SPOT_L4 = Profile("NVIDIA-L4", "g6.xlarge", "eu-west-1", "spot")
+SCHEDULED = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-10T10:00:00Z"}
+DELETED = {"deletionTimestamp": "2026-11-10T11:30:00Z", "deletionGracePeriodSeconds": 30}
+
+
+def pod(metadata: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **status: Any) -> Pod:
+    """A pod with one GPU on gpu-1, scheduled at 10:00."""
+    container = {"resources": {"requests": {"cpu": "500m", "memory": "2Gi", "nvidia.com/gpu": "1"}}}
+    return msgspec.convert(
+        {
+            "metadata": {
+                "name": "p",
+                "uid": "u",
+                "namespace": "d",
+                "creationTimestamp": "2026-11-10T09:59:00Z",
+                **(metadata or {}),
+            },
+            "spec": {"nodeName": "gpu-1", "containers": [container], **(spec or {})},
+            "status": {"conditions": [SCHEDULED], **status},
+        },
+        Pod,
+    )
+
+
+def terminated(*finished: str) -> list[dict[str, Any]]:
+    """Container statuses that ended at these times of 2026-11-10."""
+    return [{"state": {"terminated": {"finishedAt": f"2026-11-10T{time}Z"}}} for time in finished]
+
+
+def clock(text: str) -> datetime:
+    """A time of 2026-11-10."""
+    return datetime.fromisoformat(f"2026-11-10T{text}").replace(tzinfo=UTC)
+
+
+ENDS = [
+    pytest.param(pod(phase="Running"), None, "exact", id="it runs"),
+    pytest.param(pod({**DELETED}, phase="Running"), None, "exact", id="it is being deleted, and holds its GPU"),
+    pytest.param(
+        pod(phase="Running", containerStatuses=[{"lastState": terminated("10:05:00")[0]["state"]}]),
+        None,
+        "exact",
+        id="a restart gives nothing back",
+    ),
+    pytest.param(
+        pod(phase="Succeeded", containerStatuses=terminated("11:00:00", "11:00:07")),
+        clock("11:00:07"),
+        "exact",
+        id="the last container's end",
+    ),
+    pytest.param(
+        pod(phase="Failed", initContainerStatuses=terminated("10:02:00")),
+        clock("10:02:00"),
+        "exact",
+        id="it failed while it was starting",
+    ),
+    pytest.param(
+        pod(
+            phase="Failed",
+            conditions=[SCHEDULED, {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-10T11:10:00Z"}],
+        ),
+        clock("11:10:00"),
+        "estimated",
+        id="terminal without a container's word: its conditions",
+    ),
+    pytest.param(
+        pod({**DELETED, "deletionGracePeriodSeconds": 0}, phase="Running"),
+        clock("11:30:00"),
+        "estimated",
+        id="deleted by force",
+    ),
+    pytest.param(
+        pod({**DELETED}, {"nodeName": "lost"}, phase="Running"), clock("11:30:00"), "estimated", id="its node is gone"
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "end", "certainty"), ENDS)
+def test_the_ladder_of_ends(given: Pod, end: datetime | None, certainty: str) -> None:
+    held = pod_holding(given, {"gpu-1": NODE})
+    assert held is not None
+    assert (held.start, held.end, held.certainty) == (clock("10:00:00"), end, certainty)
+
+
+def test_what_a_pod_holds() -> None:
+    held = pod_holding(pod(), {"gpu-1": NODE})
+    assert held is not None
+    assert held.amounts == {GPU: 1, CPU: 500, MEMORY: 2 * 2**30, REPLICA: 1}
+    assert held.profile == SPOT_L4
+
+
+def test_the_captured_profile_outlives_the_node() -> None:
+    held = pod_holding(pod({"annotations": {"modelmeter.dev/price-profile": encode_profile(SPOT_L4)}}), {})
+    assert held is not None
+    assert (held.profile, held.certainty) == (SPOT_L4, "exact")
+
+
+def test_without_node_and_profile_the_price_is_a_guess_and_says_so() -> None:
+    held = pod_holding(pod(), {})
+    assert held is not None
+    assert (held.profile, held.certainty) == (Profile(), "estimated")
+
+
+def test_a_pod_that_waits_for_a_node_holds_nothing() -> None:
+    assert pod_holding(pod(spec={"nodeName": ""}, conditions=[]), {}) is None
+
+
+def test_a_pod_that_was_deleted_while_it_waited_ends_with_nothing() -> None:
+    held = pod_holding(pod({**DELETED}, {"nodeName": ""}, conditions=[]), {})
+    assert held is not None
+    assert (held.start == held.end, held.amounts) == (True, {})
+
+
+def test_the_hungriest_start_up_step_counts_where_it_is_larger() -> None:
+    init = {"resources": {"requests": {"cpu": "2", "memory": "1Gi"}}}
+    sidecar = {"restartPolicy": "Always", "resources": {"requests": {"cpu": "100m"}}}
+    held = pod_holding(pod(spec={"initContainers": [sidecar, init]}), {"gpu-1": NODE})
+    assert held is not None
+    assert (held.amounts[CPU], held.amounts[MEMORY]) == (2100, 2 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("labels", "capacity"),
+    [
+        ({}, "on-demand"),
+        ({"karpenter.sh/capacity-type": "spot"}, "spot"),
+        ({"cloud.google.com/gke-spot": "true"}, "spot"),
+        ({"cloud.google.com/gke-provisioning": "standard"}, "on-demand"),
+        ({"eks.amazonaws.com/capacityType": "CAPACITY_BLOCK"}, "reserved"),
+        ({"kubernetes.azure.com/scalesetpriority": "spot"}, "spot"),
+    ],
+)
+def test_every_clouds_word_for_capacity(labels: dict[str, str], capacity: str) -> None:
+    node = msgspec.convert({"metadata": {"name": "n", "uid": "n", "labels": labels}}, Node)
+    assert node_profile(node).capacity_type == capacity
+
+
+def claim(metadata: dict[str, Any] | None = None, **status: Any) -> Claim:
+    """A claim of 10 GiB that was made at 10:00."""
+    return msgspec.convert(
+        {
+            "metadata": {"name": "c", "uid": "c", "creationTimestamp": "2026-11-10T10:00:00Z", **(metadata or {})},
+            "spec": {"storageClassName": "standard"},
+            "status": {"phase": "Bound", "capacity": {"storage": "10Gi"}, **status},
+        },
+        Claim,
+    )
+
+
+def test_a_bound_claim_holds_its_capacity_until_it_is_deleted() -> None:
+    held = claim_holding(claim({"deletionTimestamp": "2026-11-10T12:00:00Z"}))
+    assert held is not None
+    assert (held.start, held.end) == (clock("10:00:00"), clock("12:00:00"))
+    assert (held.amounts, held.profile) == ({STORAGE: 10 * 2**30}, Profile(storage_class="standard"))
+
+
+def test_a_pending_claim_holds_nothing() -> None:
+    assert claim_holding(claim(phase="Pending", capacity={})) is None
