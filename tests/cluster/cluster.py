@@ -18,8 +18,8 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.layout import Layout
 from tests.cluster.pools import NodePool
 from tests.cluster.processes import Processes
+from tests.cluster.storage import CLASSES, STANDARD
 from tests.cluster.tools import binaries
-from tests.cluster.volumes import CLASSES, STANDARD
 
 READY_SECONDS: Final = 120.0
 DEFAULT_POOLS: Final = (NodePool(),)
@@ -130,7 +130,7 @@ class Cluster:
         first, second = list(COMPONENTS)[:2], list(COMPONENTS)[2:]
         self._launch(first)
         # The API server makes its certificate and key itself, before it answers.
-        self._wait("certificate of the API server", lambda: self._layout.authority.exists() and _complete(self._layout))
+        self._wait("certificate of the API server", self._layout.write_authority)
         self._layout.write_kubeconfig(self.kubeconfig, "admin", self._layout.token)
         self._wait_api()
         self._launch(second)
@@ -163,11 +163,6 @@ class Cluster:
     def _known(self, name: str) -> None:
         if name not in COMPONENTS:
             raise ClusterError(f"no component {name!r}; there are {', '.join(COMPONENTS)}")
-
-
-def _complete(layout: Layout) -> bool:
-    """Tell whether the certificate is written to its end."""
-    return layout.authority.read_text(encoding="ascii").rstrip().endswith("-----END CERTIFICATE-----")
 
 
 def _answers(api: Api) -> bool:

@@ -75,13 +75,26 @@ class Layout:
 
     @property
     def authority(self) -> Path:
-        """What a client must trust: the API server's certificate, with the authority that signed it."""
-        return self.certificates / "apiserver.crt"
+        """The certificate that a client must trust: that of the authority which signed the API server's."""
+        return self.certificates / "ca.crt"
 
     @property
     def kubeconfig(self) -> Path:
         """The administrator's access."""
         return self.directory / "kubeconfig"
+
+    def write_authority(self) -> bool:
+        """Take the authority's certificate from the end of the API server's own file; False if it is not there yet."""
+        try:
+            text = (self.certificates / "apiserver.crt").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return False
+        begin = "-----BEGIN CERTIFICATE-----"
+        _, *certificates = text.split(begin)
+        if len(certificates) < 2 or not text.endswith("-----END CERTIFICATE-----\n"):
+            return False
+        files.write(self.authority, begin + certificates[-1])
+        return True
 
     def write_kubeconfig(self, path: Path, user: str, token: str, namespace: str = "default") -> None:
         """Write a kubeconfig that holds all it needs, so that it can be copied."""

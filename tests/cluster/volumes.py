@@ -11,64 +11,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tests.cluster.api import MERGE, Api, ApiError
 from tests.cluster.layout import Layout
+from tests.cluster.storage import CLASSES, STANDARD, Object, storage_classes, volume
 
-STANDARD: Final = "standard"
-NEVER: Final = "never"
-PROVISIONER: Final = "modelmeter.dev/harness"
-CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
 VOLUMES: Final = "/api/v1/persistentvolumes"
 CLAIMS: Final = "/api/v1/persistentvolumeclaims"
 WORKERS: Final = 4
 RETRY_SECONDS: Final = 0.5
 
-Object = dict[str, Any]
+
 Job = Callable[[Api], None]
-
-
-def storage_classes() -> Iterator[Object]:
-    """Give both classes. No one provisions for `never`."""
-    for name, provisioner in ((STANDARD, PROVISIONER), (NEVER, f"{PROVISIONER}-{NEVER}")):
-        default = {"storageclass.kubernetes.io/is-default-class": "true"} if name == STANDARD else {}
-        yield {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "StorageClass",
-            "metadata": {"name": name, "annotations": default},
-            "provisioner": provisioner,
-            "reclaimPolicy": "Delete",
-            "volumeBindingMode": "Immediate",
-            "allowVolumeExpansion": True,
-        }
-
-
-def volume(claim: Object) -> Object:
-    """Return the volume for a claim; the claim controller sees its claimRef and binds the two."""
-    meta, spec = claim["metadata"], claim["spec"]
-    reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
-    reference |= {key: meta[key] for key in ("namespace", "name", "uid")}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {
-            "name": f"pvc-{meta['uid']}",
-            "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER},
-        },
-        "spec": {
-            "capacity": {"storage": spec["resources"]["requests"]["storage"]},
-            "accessModes": spec["accessModes"],
-            "volumeMode": spec.get("volumeMode", "Filesystem"),
-            "storageClassName": STANDARD,
-            "persistentVolumeReclaimPolicy": "Delete",
-            "claimRef": reference,
-            "hostPath": {"path": f"/nonexistent/{meta['uid']}"},
-        },
-    }
 
 
 def job_for_claim(claim: Object) -> Job | None:
