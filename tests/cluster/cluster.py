@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from tests.cluster.api import Api, ApiError
 from tests.cluster.components import CHECKOUT, COMPONENTS
 from tests.cluster.errors import ClusterError
+from tests.cluster.files import locked
 from tests.cluster.layout import Layout
 from tests.cluster.pools import NodePool
 from tests.cluster.processes import Processes
@@ -49,20 +50,20 @@ class Cluster:
         tools = binaries()
         directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
-        processes = Processes(directory)
-        if processes.recorded() and len(processes.pids()) == len(COMPONENTS):
-            raise ClusterError(
-                f"a cluster runs in {directory} already: end it with `python -m tests.cluster down --dir {directory}`"
-            )
-        processes.stop(kill=True)
-        for name in ("etcd", "certificates", "logs", "kubeconfigs"):
-            shutil.rmtree(directory / name, ignore_errors=True)
-        cluster = cls(Layout.new(directory, tools))
-        try:
-            cluster._start(pools)
-        except BaseException:
-            cluster.down()
-            raise
+        with locked(directory / "up"):
+            processes = Processes(directory)
+            if len(processes.pids()) == len(COMPONENTS):
+                end = f"python -m tests.cluster down --dir {directory}"
+                raise ClusterError(f"a cluster runs in {directory} already: end it with `{end}`")
+            processes.stop(kill=True)
+            for name in ("etcd", "certificates", "logs", "kubeconfigs"):
+                shutil.rmtree(directory / name, ignore_errors=True)
+            cluster = cls(Layout.new(directory, tools))
+            try:
+                cluster._start(pools)
+            except BaseException:
+                cluster.down()
+                raise
         return cluster
 
     @classmethod

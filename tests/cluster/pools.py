@@ -73,6 +73,12 @@ class NodePool:
         unknown = sorted(set(values) - known)
         if unknown:
             raise ClusterError(f"a node pool has no field {', '.join(unknown)}; its fields: {', '.join(sorted(known))}")
+        for item in fields(cls):
+            value = values.get(item.name, 0 if item.type == "int" else "")
+            if item.type == "int" and (not isinstance(value, int) or value < 0):
+                raise ClusterError(f"a node pool's {item.name} is a whole number, not {value!r}")
+            if item.type == "str" and not isinstance(value, str):
+                raise ClusterError(f"a node pool's {item.name} is a text, not {value!r}: put it in quotes")
         return cls(**values)
 
 

@@ -15,7 +15,9 @@ from typing import Final
 from tests.cluster import files
 from tests.cluster.errors import ClusterError
 
-STOP_SECONDS: Final = 10.0
+# What each signal is given to work. Nothing here has a state that a kill could hurt; an API server with open watches
+# would take a minute to end by itself.
+PATIENCE_SECONDS: Final = {signal.SIGTERM: 2.0, signal.SIGKILL: 10.0}
 
 
 class Processes:
@@ -48,7 +50,9 @@ class Processes:
                 for handle in handles.values():
                     with suppress(ProcessLookupError):
                         signal.pidfd_send_signal(handle, number)
-                handles = {name: handle for name, handle in handles.items() if not _ended(handle)}
+                handles = {
+                    name: handle for name, handle in handles.items() if not _ended(handle, PATIENCE_SECONDS[number])
+                }
         finally:
             for handle in handles.values():
                 os.close(handle)
@@ -113,7 +117,7 @@ def _open(pid: int, started: int) -> int | None:
     """Return a handle of this very process, which no later user of its number shares; None if it is gone."""
     try:
         handle = os.pidfd_open(pid)
-    except (ProcessLookupError, OSError):
+    except OSError:
         return None
     if _runs(pid, started):
         return handle
@@ -121,11 +125,11 @@ def _open(pid: int, started: int) -> int | None:
     return None
 
 
-def _ended(handle: int) -> bool:
-    """Wait for the end of a process, not for ever; its handle is closed when it is gone."""
+def _ended(handle: int, patience_seconds: float) -> bool:
+    """Wait for the end of a process; its handle is closed when it is gone."""
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    if not poll.poll(STOP_SECONDS * 1000):
+    if not poll.poll(patience_seconds * 1000):
         return False
     os.close(handle)
     return True
