@@ -69,7 +69,6 @@ def kube_controller_manager(layout: Layout) -> Command:
         f"--root-ca-file={layout.authority}",
         "--controllers=*",
         "--concurrent-gc-syncs=40",
-        "--pvclaimbinder-sync-period=5s",
     ]
 
 

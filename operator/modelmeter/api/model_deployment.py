@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from modelmeter.api.base import Struct, rule, rules
-from modelmeter.api.scalars import Price, QuantityString
+from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
 SOURCE_SCHEMES = ("pvc", "https")
 
@@ -42,12 +42,12 @@ OpenObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kube
 Share = Annotated[
     Price,
     AfterValidator(_share),
-    Field(json_schema_extra=rules(rule("double(self) <= 1.0", "share must be between 0 and 1"))),
+    Field(json_schema_extra=rules(PRICE_RULE, rule("double(self) <= 1.0", "share must be between 0 and 1"))),
 ]
 HoursPerDay = Annotated[
     Price,
     AfterValidator(_hours_per_day),
-    Field(json_schema_extra=rules(rule("double(self) <= 24.0", "hoursPerDay must be between 0 and 24"))),
+    Field(json_schema_extra=rules(PRICE_RULE, rule("double(self) <= 24.0", "hoursPerDay must be between 0 and 24"))),
 ]
 Period = Literal["year", "month", "day", "hour"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63)]
@@ -175,10 +175,11 @@ class Storage(Struct):
         QuantityString,
         Field(
             json_schema_extra=rules(
+                QUANTITY_RULE,
                 rule(
                     "!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0",
                     "size may grow but not shrink: a claim cannot be made smaller",
-                )
+                ),
             )
         ),
     ] = "10Gi"

@@ -119,7 +119,9 @@ class ModelDeploymentStatus(Struct):
     observed_generation: int = 0
     conditions: Annotated[
         list[Condition],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+        Field(
+            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+        ),
     ] = []
     replicas: int = 0
     """Pods that exist."""

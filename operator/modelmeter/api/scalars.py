@@ -10,6 +10,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
+from modelmeter.api.base import rule, rules
+
 DECIMAL_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,18})?$"
 SIGNED_INTEGER_PATTERN: Final = r"^-?[0-9]{1,60}$"
 MONTH_PATTERN: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
@@ -25,6 +27,11 @@ _SUFFIX: Final = {
     **{suffix: Fraction(1000**power) for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
     **{suffix: Fraction(1024**power) for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)},
 }
+
+
+def _cel(pattern: str) -> str:
+    """A pattern inside a CEL string literal."""
+    return pattern.replace("\\", "\\\\")
 
 
 def quantity(text: str | int) -> Fraction:
@@ -62,6 +69,15 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _matches(pattern: str, message: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.match(pattern, text):
+            raise ValueError(message)
+        return text
+
+    return AfterValidator(check)
+
+
 def _check_instant(text: str) -> str:
     instant(text)
     return text
@@ -72,17 +88,36 @@ def _check_quantity(text: str) -> str:
     return text
 
 
-Price = Annotated[str, Field(pattern=DECIMAL_PATTERN, max_length=40)]
+# The rules are CEL and not `pattern`, for a pattern's message shows a regular expression instead of the reason.
+PRICE_MESSAGE: Final = 'must be a decimal string, 0 or more, such as "0.95"'
+PRICE_RULE: Final = rule(f"self.matches('{_cel(DECIMAL_PATTERN)}')", PRICE_MESSAGE)
+INSTANT_MESSAGE: Final = 'must be a moment in UTC with whole seconds, such as "2026-11-01T00:00:00Z"'
+QUANTITY_MESSAGE: Final = 'must be a Kubernetes quantity, such as "500m" or "16Gi"'
+QUANTITY_RULE: Final = rule(f"self.matches('{_cel(QUANTITY_PATTERN)}')", QUANTITY_MESSAGE)
+
+Price = Annotated[
+    str, Field(max_length=40, json_schema_extra=rules(PRICE_RULE)), _matches(DECIMAL_PATTERN, PRICE_MESSAGE)
+]
 """A price, 0 or more, as a decimal string: "0.95"."""
 
 Integer = Annotated[str, Field(pattern=SIGNED_INTEGER_PATTERN)]
 """A whole number of any size as a string: byte-seconds pass 64 bits."""
 
-Instant = Annotated[str, Field(pattern=INSTANT_PATTERN), AfterValidator(_check_instant)]
+Instant = Annotated[
+    str,
+    Field(max_length=20, json_schema_extra=rules(rule(f"self.matches('{_cel(INSTANT_PATTERN)}')", INSTANT_MESSAGE))),
+    _matches(INSTANT_PATTERN, INSTANT_MESSAGE),
+    AfterValidator(_check_instant),
+]
 """A moment in UTC with whole seconds: "2026-11-01T00:00:00Z"."""
 
 Month = Annotated[str, Field(pattern=MONTH_PATTERN)]
 """A calendar month in UTC: "2026-11"."""
 
-QuantityString = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=32), AfterValidator(_check_quantity)]
+QuantityString = Annotated[
+    str,
+    Field(max_length=32, json_schema_extra=rules(QUANTITY_RULE)),
+    _matches(QUANTITY_PATTERN, QUANTITY_MESSAGE),
+    AfterValidator(_check_quantity),
+]
 """A Kubernetes quantity: "500m", "16Gi"."""

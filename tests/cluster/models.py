@@ -1,0 +1,46 @@
+"""Puts behind a ModelDeployment's pods what its loader would have written: the real BERT, served by real Triton.
+
+KWOK's pods run nothing, so the init container's command runs here, with the ConfigMap that the operator applied.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.errors import ClusterError
+from tests.cluster.triton import Triton, minilm_directory
+
+CHECKPOINT_CLAIM = "pvc://models/minilm"
+"""The source that stands for the real BERT here."""
+
+
+def load(cluster: Cluster, namespace: str, name: str, directory: Path) -> Path:
+    """Run `modelmeter load` as the pods of a ModelDeployment would; return the model repository."""
+    config_map = json.loads(
+        cluster.kubectl("get", "configmap", f"{name}-model", f"--namespace={namespace}", "-o", "json")
+    )
+    spec = json.loads(config_map["data"]["model.json"])
+    claims = directory / "claim"
+    claims.mkdir(parents=True, exist_ok=True)
+    link = claims / "minilm"
+    if not link.exists():
+        link.symlink_to(minilm_directory())
+    # No GPU here: the same model, placed on the CPU.
+    spec |= {"claimDirectory": str(claims), "instanceKind": "KIND_CPU"}
+    file = directory / "model.json"
+    file.write_text(json.dumps(spec), encoding="utf-8")
+    repository = directory / "repository"
+    command = [sys.executable, "-m", "modelmeter", "load", CHECKPOINT_CLAIM, str(repository), "--spec", str(file)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise ClusterError(finished.stderr.strip())
+    return repository
+
+
+def serve(cluster: Cluster, triton: Triton, namespace: str, name: str, directory: Path) -> None:
+    """Let Triton answer for a ModelDeployment at every pod's address."""
+    triton.serve(load(cluster, namespace, name, directory))

@@ -1,0 +1,77 @@
+"""One control plane, one Triton and one operator, installed by the chart, for all end-to-end tests."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.models import serve
+from tests.cluster.operator import Operator
+from tests.cluster.pools import NodePool
+from tests.cluster.triton import Triton
+from tests.e2e.user import User
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SYSTEM = "modelmeter-system"
+POOLS = (
+    NodePool(name="l4", product="NVIDIA-L4", nodes=4, gpus_per_node=4),
+    NodePool(name="t4-spot", product="Tesla-T4", nodes=2, gpus_per_node=1, capacity_type="spot"),
+)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A control plane with GPU nodes."""
+    with Cluster.up(tmp_path_factory.mktemp("cluster"), POOLS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
+    """A real Triton that answers at every pod's address."""
+    with Triton(tmp_path_factory.mktemp("triton")) as running:
+        yield running
+
+
+def helm(cluster: Cluster, *arguments: str) -> str:
+    """Run helm as the administrator; its failure raises with its own words."""
+    command = [str(cluster.binaries / "helm"), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster) -> Path:
+    """The chart installed; a kubeconfig with the token of the ServiceAccount that it made, and no other right."""
+    helm(cluster, "install", "modelmeter", "charts/modelmeter", f"--namespace={SYSTEM}", "--create-namespace")
+    cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "pricebook.yaml")
+    return cluster.kubeconfig_for("modelmeter", SYSTEM)
+
+
+@pytest.fixture(scope="session")
+def operator(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """The operator, running under the chart's ServiceAccount."""
+    with Operator(installed, tmp_path_factory.mktemp("operator") / "operator.log") as running:
+        yield running
+        assert "Traceback" not in running.log.read_text(), running.tail()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def user(cluster: Cluster, operator: Operator) -> User:
+    """Somebody with kubectl and a namespace of their own."""
+    return User(cluster, f"team-{next(_numbers)}")
+
+
+@pytest.fixture
+def serving(cluster: Cluster, triton: Triton, tmp_path: Path) -> Callable[[User, str], None]:
+    """Puts the real BERT behind the pods of a ModelDeployment."""
+    return lambda user, name: serve(cluster, triton, user.namespace, name, tmp_path / name)

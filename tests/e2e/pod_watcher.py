@@ -1,0 +1,81 @@
+"""An account of the pods' GPU time that shares nothing with the product: plain JSON, its own watch, its own sum."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.cluster import Cluster
+
+GPU = "nvidia.com/gpu"
+
+
+@dataclass
+class Seen:
+    """What a pod's own timestamps say."""
+
+    name: str
+    gpus: int
+    scheduled: datetime | None = None
+    finished: datetime | None = None
+    gone: bool = False
+
+
+class PodWatcher:
+    """Records the pods of a namespace by UID until it is closed."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.pods: dict[str, Seen] = {}
+        command: list[str | Path] = [cluster.binaries / "kubectl", f"--kubeconfig={cluster.kubeconfig}"]
+        command += ["get", "pods", f"--namespace={namespace}", "--watch", "--output-watch-events", "-o", "json"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._process.terminate()
+        self._process.wait()
+
+    def gpu_seconds(self, until: datetime | None = None) -> int:
+        """Sum of GPUs x (end - scheduled) of all pods, up to a moment; a running pod needs that moment."""
+        total = 0
+        for seen in self.pods.values():
+            if seen.scheduled is None or (until is not None and seen.scheduled >= until):
+                continue
+            end = min((moment for moment in (seen.finished, until) if moment is not None), default=None)
+            assert end is not None, f"{seen.name} has not ended"
+            total += seen.gpus * round((end - seen.scheduled).total_seconds())
+        return total
+
+    def _read(self) -> None:
+        decoder, text = json.JSONDecoder(), ""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            text += line
+            try:
+                event, _ = decoder.raw_decode(text)
+            except ValueError:
+                continue
+            text = ""
+            self._note(event["type"], event["object"])
+
+    def _note(self, kind: str, pod: dict[str, Any]) -> None:
+        gpus = sum(int(c["resources"].get("requests", {}).get(GPU, 0)) for c in pod["spec"]["containers"])
+        seen = self.pods.setdefault(pod["metadata"]["uid"], Seen(pod["metadata"]["name"], gpus))
+        for condition in pod["status"].get("conditions", []):
+            if condition["type"] == "PodScheduled" and condition["status"] == "True":
+                seen.scheduled = datetime.fromisoformat(condition["lastTransitionTime"])
+        ends = [
+            datetime.fromisoformat(status["state"]["terminated"]["finishedAt"])
+            for status in pod["status"].get("containerStatuses", [])
+            if "terminated" in status["state"]
+        ]
+        if pod["status"].get("phase") in ("Succeeded", "Failed") and ends:
+            seen.finished = max(ends)
+        seen.gone = kind == "DELETED"

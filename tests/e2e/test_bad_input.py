@@ -1,0 +1,164 @@
+"""What users get wrong: refused by `kubectl apply` with the field's name and the reason, or a condition and an event."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from tests.e2e.user import MODELS, User, model
+
+pytestmark = pytest.mark.e2e
+
+REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
+    ("no source", {"model": {}}, ("spec.model.source", "Required value")),
+    ("an unknown field", {"serving": {"replica": 2}}, ('unknown field "spec.serving.replica"',)),
+    ("an unknown scheme", {"model": {"source": "ftp://host/model"}}, ("spec.model.source", "pvc://", "https://")),
+    ("labels that repeat", {"model": {"source": "pvc://a/b", "labels": ["x", "x"]}}, ("spec.model.labels", "Duplicate")),
+    ("replicas below 0", {"serving": {"replicas": -1}}, ("spec.serving.replicas", "greater than or equal to 0")),
+    ("a negative price", {"pricing": {"labour": [{"name": "o", "price": "-1", "per": "day"}]}}, ("price", "-1")),
+    ("a float as a price", {"pricing": {"labour": [{"name": "o", "price": 1.5, "per": "day"}]}}, ("price", "string")),
+    (
+        "a share over 1",
+        {"pricing": {"labour": [{"name": "o", "price": "1", "per": "day", "share": "1.5"}]}},
+        ("share must be between 0 and 1",),
+    ),
+    (
+        "half an operation",
+        {"pricing": {"operations": [{"name": "o", "price": "1"}]}},
+        ("either hoursPerDay and pricePerHour, or price and per",),
+    ),
+    ("a size that is none", {"storage": {"size": "ten"}}, ("spec.storage.size",)),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), [entry[1:] for entry in REFUSED], ids=[entry[0] for entry in REFUSED])
+def test_kubectl_apply_refuses(user: User, spec: dict[str, Any], words: tuple[str, ...]) -> None:
+    answer = user.refused(model("wrong", **spec))
+    for word in words:
+        assert word in answer
+
+
+def test_a_claim_cannot_shrink(user: User) -> None:
+    user.apply(model("claimed", storage={"size": "10Gi"}))
+    assert "size may grow but not shrink" in user.refused(model("claimed", storage={"size": "5Gi"}))
+
+
+def test_a_name_that_no_service_could_have(user: User) -> None:
+    assert "metadata.name" in user.refused(model("1-starts-with-a-digit"))
+
+
+RATE = {"item": "gpu", "price": "1", "per": "hour", "from": "2026-01-01T00:00:00Z"}
+
+
+def book(name: str, *rates: dict[str, Any]) -> dict[str, Any]:
+    """A PriceBook."""
+    return {
+        "apiVersion": "modelmeter.dev/v1alpha1",
+        "kind": "PriceBook",
+        "metadata": {"name": name},
+        "spec": {"currency": "USD", "rates": list(rates)},
+    }
+
+
+def test_a_price_book_is_append_only(user: User) -> None:
+    second = {**RATE, "price": "2", "from": "2026-02-01T00:00:00Z"}
+    name = f"append-only-{user.namespace}"
+    user.apply(book(name, RATE, second))
+    for changed in ((RATE,), (RATE, {**second, "price": "3"}), (second, RATE)):
+        assert "rates are append-only" in user.refused(book(name, *changed))
+    user.apply(book(name, RATE, second, {**RATE, "price": "4", "from": "2026-03-01T00:00:00Z"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"price": 0.5}, ("price", "string")),
+        ({"price": "-1"}, ("price",)),
+        ({"per": "GiB-hour"}, ("gpu and cpu rates are per hour",)),
+        ({"from": "yesterday"}, ("from",)),
+        ({"item": "disk"}, ("item", "Unsupported value")),
+    ],
+)
+def test_a_rate_that_cannot_work(user: User, change: dict[str, Any], words: tuple[str, ...]) -> None:
+    answer = user.refused(book(f"wrong-{user.namespace}", {**copy.deepcopy(RATE), **change}))
+    for word in words:
+        assert word in answer
+
+
+PROBLEMS: list[tuple[str, dict[str, Any], str, str, tuple[str, ...]]] = [
+    ("no such book", {"pricing": {"priceBook": "nowhere"}}, "Priced", "PriceBookNotFound", ("nowhere",)),
+    (
+        "no node fits",
+        {"serving": {"gpu": {"product": "NVIDIA-H100-80GB-HBM3"}}},
+        "Scheduled",
+        "NoNodeFits",
+        ("nodes are available",),
+    ),
+    (
+        "the claim waits",
+        {"storage": {"storageClassName": "never"}},
+        "ModelAvailable",
+        "ClaimPending",
+        ("never",),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind", "reason", "words"), [entry[1:] for entry in PROBLEMS], ids=[entry[0] for entry in PROBLEMS]
+)
+def test_what_only_time_shows_becomes_a_condition_and_one_event(
+    user: User, spec: dict[str, Any], kind: str, reason: str, words: tuple[str, ...]
+) -> None:
+    user.apply(model("troubled", **spec))
+    found = user.wait(
+        f"{kind} {reason}",
+        lambda: (entry := user.condition("troubled", kind)).get("reason") == reason and entry,
+    )
+    assert found["status"] == "False"
+    for word in words:
+        assert word in found["message"]
+    events = user.wait("its event", lambda: [e for e in user.list("events") if e["reason"] == reason])
+    assert [event["type"] for event in events] == ["Warning"]
+    assert user.status("troubled")["reason"] == reason or kind == "Priced"
+
+
+def test_an_object_of_somebody_else_is_not_taken_over(user: User) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "taken"},
+        "spec": {"selector": {"app": "theirs"}, "ports": [{"name": "http", "port": 80}]},
+    }
+    user.apply(service)
+    user.apply(model("taken"))
+    ready = user.wait(
+        "a refusal", lambda: (c := user.condition("taken", "Ready")).get("reason") == "ApplyRefused" and c
+    )
+    assert "belongs to somebody else" in ready["message"]
+    assert user.get("service", "taken")["spec"]["selector"] == {"app": "theirs"}
+    user.kubectl("delete", "service", "taken")
+    user.wait("recovery", lambda: user.get("service", "taken"))
+    assert user.get(MODELS, "taken")
+
+
+def test_an_unpriced_pod_is_metered_and_priced_later(user: User) -> None:
+    name = f"later-{user.namespace}"
+    user.apply(book(name))
+    user.apply(model("later", pricing={"priceBook": name}))
+    status = user.wait(
+        "unpriced usage",
+        lambda: (s := user.status("later")) and (s.get("cost") or {}).get("unpriced") and s,
+    )
+    assert int(status["cost"]["unpriced"]["gpuSeconds"]) == int(status["usage"]["gpuSeconds"])
+    assert user.condition("later", "Priced")["reason"] == "NoRate"
+    rates = [
+        {**RATE, "item": item, "per": per}
+        for item, per in (("gpu", "hour"), ("cpu", "hour"), ("memory", "GiB-hour"), ("storage", "GiB-hour"))
+    ]
+    user.apply(book(name, *rates))
+    priced = user.wait("prices", lambda: (s := user.status("later"))["cost"].get("unpriced") is None and s)
+    assert float(priced["cost"]["compute"]) > 0
+    user.wait("Priced", lambda: user.condition("later", "Priced")["status"] == "True")

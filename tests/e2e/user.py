@@ -1,0 +1,109 @@
+"""What a user does with kubectl, and waits for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from tests.cluster.cluster import Cluster
+
+MODELS = "modeldeployments.modelmeter.dev"
+PATIENCE_SECONDS = 90.0
+
+
+class User:
+    """kubectl in one namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        cluster.kubectl("create", "namespace", namespace)
+
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:
+        """What kubectl prints; its failure raises with its own words."""
+        return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, input=input)
+
+    def apply(self, manifest: dict[str, Any]) -> None:
+        """Apply one object."""
+        self.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+
+    def refused(self, manifest: dict[str, Any]) -> str:
+        """What kubectl apply says where it fails; an apply that works fails the test."""
+        command = [self.cluster.binaries / "kubectl", f"--kubeconfig={self.cluster.kubeconfig}"]
+        finished = subprocess.run(
+            [*command, f"--namespace={self.namespace}", "apply", "-f", "-"],
+            input=json.dumps(manifest), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert finished.returncode != 0, f"accepted: {manifest}"
+        return finished.stderr
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """One object, or nothing where it does not exist."""
+        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
+        return dict(json.loads(text)) if text else {}
+
+    def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        """Objects of a kind."""
+        text = self.kubectl("get", kind, f"--selector={selector}", "-o", "json")
+        return list(json.loads(text)["items"])
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The status of a ModelDeployment."""
+        return dict(self.get(MODELS, name).get("status") or {})
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        """One condition of a ModelDeployment."""
+        found = [entry for entry in self.status(name).get("conditions", []) if entry["type"] == kind]
+        return dict(found[0]) if found else {}
+
+    def wait(self, what: str, done: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+        """Poll until there is something; a failure says what was waited for."""
+        deadline = time.monotonic() + seconds
+        while not (found := done()):
+            assert time.monotonic() < deadline, f"waited {seconds:.0f} s for: {what}\n{self._describe()}"
+            time.sleep(0.25)
+        return found
+
+    def wait_ready(self, name: str, ready: str) -> dict[str, Any]:
+        """Wait until a ModelDeployment is Ready with so many replicas ("2/2"); its status."""
+
+        def done() -> dict[str, Any]:
+            status = self.status(name)
+            good = self.condition(name, "Ready").get("status") == "True"
+            return status if good and status.get("ready") == ready and _current(self.get(MODELS, name)) else {}
+
+        return dict(self.wait(f"{name} Ready {ready}", done))
+
+    def wait_as_of(self, name: str, moment: datetime) -> dict[str, Any]:
+        """Wait until the figures are of this moment or later; the status."""
+
+        def done() -> dict[str, Any]:
+            status = self.status(name)
+            as_of = (status.get("cost") or {}).get("asOf")
+            return status if as_of and datetime.fromisoformat(as_of) >= moment else {}
+
+        return dict(self.wait(f"{name} as of {moment}", done))
+
+    def _describe(self) -> str:
+        return self.kubectl("get", f"{MODELS},pods,pvc,deployments", "-o", "wide") + "\n".join(
+            json.dumps(item.get("status", {}).get("conditions")) for item in self.list(MODELS)
+        )
+
+
+def _current(model: dict[str, Any]) -> bool:
+    return bool(model["status"]["observedGeneration"] == model["metadata"]["generation"])
+
+
+def model(name: str, **spec: Any) -> dict[str, Any]:
+    """A ModelDeployment; `spec` replaces the parts that it names."""
+    base = {"model": {"source": "pvc://models/minilm", "labels": ["shoes", "phones", "books"]}}
+    return {
+        "apiVersion": "modelmeter.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": name},
+        "spec": {**base, **spec},
+    }

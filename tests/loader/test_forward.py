@@ -1,0 +1,188 @@
+"""The shipped forward pass equals an independent one."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelmeter.loader import bert, repository
+from modelmeter.loader.backend import encoder, tensors
+from modelmeter.loader.backend.scoring import Rows, Scores, make_scorer
+from modelmeter.loader.errors import UnsupportedModelError
+from modelmeter.loader.spec import LoadSpec
+from tests.loader.checkpoints import tiny
+from tests.loader.reference import Reference
+
+TOLERANCE = 1e-4
+TEXTS = ("goal", "", "a striker's goals a b", "pasta ⚽ 意大利 salt", "goal " * 40)
+CLASSES = {"id2label": {"0": "sports", "1": "cooking", "2": "other"}}
+
+
+class Served:
+    """A written repository, run as the two model.py do, without Triton."""
+
+    def __init__(self, checkpoint: Path, folder: Path, spec: LoadSpec) -> None:
+        folder.mkdir(parents=True)
+        repository.write(checkpoint, folder, spec)
+        version = folder / f"{spec.name}-bert" / "1"
+        settings = json.loads((version / "settings.json").read_text())
+        self.labels = json.loads((folder / f"{spec.name}-tokenizer" / "1" / "settings.json").read_text())["labels"]
+        self.encoder = encoder.Encoder(
+            encoder.Shape(**settings["shape"]), tensors.read(version / "weights.safetensors")
+        )
+        known = [np.array(tokens) for tokens in settings["label_tokens"]]
+        self.scorer = make_scorer(settings["scorer"], self.encoder, known)
+        self.tokenizer = repository._tokenizer(checkpoint / "tokenizer.json", spec, bert.parse(checkpoint))
+
+    def tokens(self, texts: list[str]) -> list[Any]:
+        return [np.array(encoding.ids) for encoding in self.tokenizer.encode_batch(texts)]
+
+    def score(self, texts: list[str], labels: list[str]) -> Scores:
+        index = [self.labels.index(label) if label in self.labels else -1 for label in labels]
+        return self.scorer(Rows(self.tokens(texts), self.tokens(labels), np.array(index)))
+
+
+@pytest.mark.parametrize("labels", [(), ("sports", "cooking"), ("cooking", "salt")])
+def test_a_random_encoder_scores_as_the_reference(tmp_path: Path, checkpoint: Path, labels: tuple[str, ...]) -> None:
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", labels=labels, max_sequence_length=20))
+    reference = Reference(checkpoint, 20)
+    scores = served.score(list(TEXTS), ["sports"] * len(TEXTS))
+    for text, score, probability in zip(TEXTS, scores.score, scores.probability, strict=True):
+        assert score == pytest.approx(reference.score(text, "sports"), abs=TOLERANCE)
+        assert probability == pytest.approx(reference.probability(text, "sports", list(labels)), abs=TOLERANCE)
+
+
+def test_a_real_encoder_scores_as_the_reference(tmp_path: Path, minilm: Path) -> None:
+    labels = ["sports", "cooking"]
+    served = Served(minilm, tmp_path / "out", LoadSpec("m", labels=tuple(labels)))
+    reference = Reference(minilm)
+    texts = ["The striker scored twice in the final.", "", "足球 ⚽", "Boil the pasta in salted water."]
+    for label in (*labels, "food"):
+        scores = served.score(texts, [label] * len(texts))
+        for text, score, probability in zip(texts, scores.score, scores.probability, strict=True):
+            assert score == pytest.approx(reference.score(text, label), abs=TOLERANCE)
+            assert probability == pytest.approx(reference.probability(text, label, labels), abs=TOLERANCE)
+
+
+def test_probabilities_of_the_labels_sum_to_one(tmp_path: Path, checkpoint: Path) -> None:
+    labels = ["sports", "cooking", "salt"]
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", labels=tuple(labels), max_sequence_length=20))
+    assert served.score(["goal"] * 3, labels).probability.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
+def test_a_classifier_scores_as_the_reference(tmp_path: Path, problem_type: str) -> None:
+    checkpoint = tiny(
+        tmp_path / "c", architectures=["BertForSequenceClassification"], problem_type=problem_type, **CLASSES
+    )
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=20))
+    reference = Reference(checkpoint, 20)
+    scores = served.score(list(TEXTS), ["cooking"] * len(TEXTS))
+    for text, score, probability in zip(TEXTS, scores.score, scores.probability, strict=True):
+        logits = reference.logits(text)
+        exclusive = math.exp(logits[1]) / sum(map(math.exp, logits))
+        expected = exclusive if problem_type.startswith("single") else 1 / (1 + math.exp(-logits[1]))
+        assert score == pytest.approx(logits[1], abs=TOLERANCE)
+        assert probability == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_half_precision_is_close_and_half_the_size(tmp_path: Path, minilm: Path) -> None:
+    full = Served(minilm, tmp_path / "full", LoadSpec("m"))
+    half = Served(minilm, tmp_path / "half", LoadSpec("m", precision="fp16"))
+    texts, labels = ["The striker scored twice."], ["sports"]
+    assert half.score(texts, labels).score == pytest.approx(full.score(texts, labels).score, abs=2e-3)
+    sizes = [(tmp_path / name / "m-bert/1/weights.safetensors").stat().st_size for name in ("full", "half")]
+    assert sizes[1] / sizes[0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_batch_changes_no_score(tmp_path: Path, checkpoint: Path) -> None:
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=20))
+    together = served.score(list(TEXTS), ["salt"] * len(TEXTS)).score
+    alone = [served.score([text], ["salt"]).score[0] for text in TEXTS]
+    assert together == pytest.approx(np.array(alone), abs=1e-6)
+
+
+def test_more_labels_than_the_cache_holds(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelmeter.loader.backend.scoring.LABELS_CACHED", 2)
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=20))
+    reference = Reference(checkpoint, 20)
+    labels = ["salt", "pasta", "a", "b", "salt"]
+    for _ in range(2):
+        scores = served.score(["goal"] * 5, labels).score
+        assert scores == pytest.approx(np.array([reference.score("goal", label) for label in labels]), abs=TOLERANCE)
+
+
+def test_bfloat16_is_read(tmp_path: Path) -> None:
+    values = np.array([[1.0, -2.5], [0.15625, 3.0]], "<f4")
+    path = tmp_path / "b.safetensors"
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + (values.view("<u4") >> 16).astype("<u2").tobytes())
+    assert (tensors.read(path)["w"] == values).all()
+
+
+def test_erf_is_exact_to_a_millionth() -> None:
+    x = np.linspace(-6, 6, 10_001, dtype=np.float32)
+    assert np.abs(encoder.erf(x) - np.array([math.erf(value) for value in x])).max() < 1e-6
+
+
+def test_passes_cover_every_row_once_within_the_bound() -> None:
+    lengths = [int(n) for n in np.random.default_rng(1).integers(1, 513, 300)]
+    groups = list(encoder.passes(lengths))
+    assert sorted(row for group in groups for row in group) == list(range(300))
+    assert max(len(group) * max(lengths[row] for row in group) for group in groups) <= encoder.PASS_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model_type": "roberta"}, "roberta"),
+        ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
+        ({"hidden_act": "swish"}, "swish"),
+        ({"position_embedding_type": "relative_key"}, "relative_key"),
+        ({"hidden_size": 13}, "13"),
+        ({"num_attention_heads": 0}, "num_attention_heads"),
+        ({"num_hidden_layers": "2"}, "num_hidden_layers"),
+        ({"is_decoder": True}, "decoder"),
+    ],
+)
+def test_a_config_that_cannot_work_is_named(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps(json.loads((tiny(tmp_path / "c") / "config.json").read_text()) | changes)
+    )
+    with pytest.raises(UnsupportedModelError, match=says) as caught:
+        bert.parse(tmp_path)
+    assert caught.value.remedy
+
+
+def test_weights_that_contradict_the_config_are_named(tmp_path: Path, checkpoint: Path) -> None:
+    config = json.loads((checkpoint / "config.json").read_text())
+    for change, says in (
+        ({"num_hidden_layers": 3}, "encoder.layer.2"),
+        ({"vocab_size": 99}, "word_embeddings"),
+        ({"hidden_size": 24}, "word_embeddings"),
+    ):
+        (checkpoint / "config.json").write_text(json.dumps(config | change))
+        with pytest.raises(UnsupportedModelError, match=says):
+            bert.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"\xff" * 64, None])
+def test_damaged_weights_are_refused(tmp_path: Path, checkpoint: Path, damage: bytes | None) -> None:
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
+    with pytest.raises(UnsupportedModelError, match=r"model\.safetensors"):
+        bert.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+
+
+def test_pooling_follows_the_checkpoint(checkpoint: Path) -> None:
+    (checkpoint / "1_Pooling").mkdir()
+    pooling = checkpoint / "1_Pooling" / "config.json"
+    assert bert.parse(checkpoint).shape.pooling == "mean"
+    pooling.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
+    assert bert.parse(checkpoint).shape.pooling == "first"
+    pooling.write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    with pytest.raises(UnsupportedModelError, match="pooling_mode_max_tokens"):
+        bert.parse(checkpoint)
