@@ -1,4 +1,4 @@
-"""What users get wrong: refused by `kubectl apply` with the field's name and the reason, or a condition and an event."""
+"""What users get wrong: refused by `kubectl apply` with field and reason, or a condition and an event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("no source", {"model": {}}, ("spec.model.source", "Required value")),
     ("an unknown field", {"serving": {"replica": 2}}, ('unknown field "spec.serving.replica"',)),
     ("an unknown scheme", {"model": {"source": "ftp://host/model"}}, ("spec.model.source", "pvc://", "https://")),
-    ("labels that repeat", {"model": {"source": "pvc://a/b", "labels": ["x", "x"]}}, ("spec.model.labels", "Duplicate")),
+    (
+        "labels that repeat",
+        {"model": {"source": "pvc://a/b", "labels": ["x", "x"]}},
+        ("spec.model.labels", "Duplicate"),
+    ),
     ("replicas below 0", {"serving": {"replicas": -1}}, ("spec.serving.replicas", "greater than or equal to 0")),
     ("a negative price", {"pricing": {"labour": [{"name": "o", "price": "-1", "per": "day"}]}}, ("price", "-1")),
     ("a float as a price", {"pricing": {"labour": [{"name": "o", "price": 1.5, "per": "day"}]}}, ("price", "string")),

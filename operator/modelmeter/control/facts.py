@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelmeter.meter.objects import Claim, ContainerStatus, Pod
+from modelmeter.meter.objects import Claim, ContainerStatus, Pod, Waiting
 from modelmeter.meter.observe import TERMINAL
-from modelmeter.provision.readiness import ClaimFacts, PodFacts
+from modelmeter.provision.observed import ClaimFacts, PodFacts
+from modelmeter.provision.workload import TEMPLATE_HASH
 
 
 def pod_facts(pod: Pod) -> PodFacts:
@@ -15,26 +16,28 @@ def pod_facts(pod: Pod) -> PodFacts:
     conditions = {condition.type: condition for condition in status.conditions}
     scheduled = conditions.get("PodScheduled")
     ready = conditions.get("Ready")
-    waiting = next(
+    container, waiting = next(
         (
-            entry.state.waiting
+            (entry.name, entry.state.waiting)
             for entry in (*status.init_container_statuses, *status.container_statuses)
             if entry.state.waiting is not None and entry.state.waiting.reason not in ("", "PodInitializing")
         ),
-        None,
+        ("", Waiting()),
     )
     exit_code, message = _loader(status.init_container_statuses)
     ended = status.phase in TERMINAL
     return PodFacts(
         name=pod.metadata.name,
+        template_hash=pod.metadata.annotations.get(TEMPLATE_HASH, ""),
         scheduled=bool(pod.spec.node_name),
         scheduling_message=scheduled.message if scheduled else "",
         ready=ready is not None and ready.status == "True" and not ended,
         node=pod.spec.node_name,
         deleting=pod.metadata.deletion_timestamp is not None,
         ended=ended,
-        waiting_reason=waiting.reason if waiting else "",
-        waiting_message=waiting.message if waiting else "",
+        waiting_container=container,
+        waiting_reason=waiting.reason,
+        waiting_message=waiting.message,
         loader_exit_code=exit_code,
         loader_message=message,
     )

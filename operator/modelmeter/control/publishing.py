@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replicas
 from modelmeter.cluster.client import Client
@@ -19,9 +19,12 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, live_page
-from modelmeter.provision.children import endpoints
+from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.labels import selector
-from modelmeter.provision.readiness import Observed, conditions, model_status, reason
+from modelmeter.provision.observed import Observed
+from modelmeter.provision.readiness import conditions, model_status, reason
+from modelmeter.provision.service import endpoints
+from modelmeter.provision.workload import template_hash
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Publishing:
         observed = Observed(
             generation=account.generation,
             desired=desired,
+            template_hash=template_hash(model) if model else "",
             spec_error=account.spec_error,
             apply_error=account.apply_error,
             pods=pods,
@@ -133,16 +137,14 @@ class Publishing:
         return True
 
     async def _tell(self, account: Account, before: ModelDeploymentStatus | None, now: ModelDeploymentStatus) -> None:
-        """One Event for each condition that has become False, or False for another reason."""
-        known = {(entry.type, entry.reason) for entry in before.conditions} if before else set()
+        """One Warning for each reason that is new and a problem; one Normal event where all has become well."""
+        known = {entry.reason for entry in before.conditions if entry.status != "Unknown"} if before else set()
         for entry in now.conditions:
-            # Ready only repeats what a lower layer says.
-            news = (entry.type, entry.reason) not in known
-            if entry.type == "Ready":
-                if entry.status == "True" and news:
-                    await record(self._client, account.ref, "Normal", entry.reason, entry.message, self._clock())
-            elif entry.status == "False" and news:
-                await record(self._client, account.ref, "Warning", entry.reason, entry.message, self._clock())
+            news = entry.status != "Unknown" and entry.reason not in known
+            if news and (entry.reason in PROBLEMS or entry.reason == READY):
+                known.add(entry.reason)
+                kind: Literal["Normal", "Warning"] = "Normal" if entry.reason == READY else "Warning"
+                await record(self._client, account.ref, kind, entry.reason, entry.message, self._clock())
 
     async def _pace(self) -> None:
         loop = asyncio.get_running_loop()

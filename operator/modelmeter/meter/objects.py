@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 
-class Partial(Struct, rename="camel", gc=False, frozen=True, omit_defaults=True):
+class Partial(Struct, rename="camel", gc=False, omit_defaults=True):
     """A partial view of an API object; unknown fields are ignored."""
 
 

@@ -1,0 +1,10 @@
+"""From a spec to the children that should exist, and from what exists to the conditions.
+
+Pure: no API server, no clock.
+
+    labels       names, labels and owners that all children share
+    claim, config_map, workload, service
+                 one child each
+    children     the table of children, in the order in which they are applied
+    readiness    the chain of checks, from the spec up to what an hour costs
+"""

@@ -1,0 +1,226 @@
+"""The chain of readiness checks, the lowest layer first: a table of reasons.
+
+A check looks at what is observed and answers a message where it finds its reason to be the case. The lowest
+failing check explains all layers above it, so `kubectl get -o wide` shows its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from modelmeter.provision.observed import Observed, PodFacts, loader_report
+
+READY: Final = "Ready"
+MODEL_AVAILABLE: Final = "ModelAvailable"
+SCHEDULED: Final = "Scheduled"
+AVAILABLE: Final = "Available"
+METERED: Final = "Metered"
+PRICED: Final = "Priced"
+
+IMAGE_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+START_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
+CRASH_LOOP: Final = "CrashLoopBackOff"
+OUT_OF_MEMORY_EXIT: Final = 137
+
+
+class Check(NamedTuple):
+    """A reason: the condition that it belongs to, and how it is found."""
+
+    reason: str
+    condition: str
+    find: Callable[[Observed], str | None]
+    """The message where the reason is the case: what is so, and what to do about it."""
+    problem: bool = True
+    """Whether somebody has to act; else it passes by itself, or is as it was asked for."""
+    known: bool = True
+    """False where the check only says that the answer is not known yet."""
+
+
+def _claim_pending(seen: Observed) -> str | None:
+    claim = seen.claim
+    if claim is None or claim.phase == "Bound":
+        return None
+    # A claim that waits for its first consumer is not what its pods wait for.
+    words = [pod.scheduling_message for pod in seen.held() if not pod.scheduled]
+    if claim.phase == "Pending" and not any("persistentvolume" in text.lower().replace(" ", "") for text in words):
+        return None
+    name = claim.storage_class or "the cluster's default"
+    return (
+        f"claim {claim.name} is {claim.phase}: StorageClass {name} provides no volume;"
+        " see its events, or name another in spec.storage.storageClassName of a new ModelDeployment"
+    )
+
+
+def _no_pods(seen: Observed) -> str | None:
+    return None if any(seen.held()) else "its pods are being created"
+
+
+def _unscheduled(seen: Observed) -> PodFacts | None:
+    return next((pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message), None)
+
+
+def _claim_on_one_node(seen: Observed) -> str | None:
+    pod = _unscheduled(seen)
+    elsewhere = any(other.scheduled for other in seen.held())
+    if pod is None or not elsewhere or "ReadWriteMany" in seen.access_modes:
+        return None
+    if "affinity" not in pod.scheduling_message:
+        return None
+    return (
+        f"{pod.name}: its claim can be mounted on one node only, and that node is full;"
+        f" use accessModes [ReadWriteMany] or fewer replicas ({pod.scheduling_message})"
+    )
+
+
+def _no_node_fits(seen: Observed) -> str | None:
+    pod = _unscheduled(seen)
+    if pod is None:
+        return None
+    return (
+        f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
+        " or change spec.serving (gpu, resources, nodeSelector, tolerations)"
+    )
+
+
+def _scheduling(seen: Observed) -> str | None:
+    waiting = [pod.name for pod in seen.held() if not pod.scheduled]
+    return f"{waiting[0]} waits for the scheduler" if waiting else None
+
+
+def _waiting(seen: Observed, reasons: Iterable[str]) -> PodFacts | None:
+    return next((pod for pod in seen.held() if pod.waiting_reason in reasons), None)
+
+
+def _image_not_pulled(seen: Observed) -> str | None:
+    pod = _waiting(seen, IMAGE_REASONS)
+    if pod is None:
+        return None
+    return (
+        f"{pod.name}: {pod.waiting_message or pod.waiting_reason};"
+        f" check the image of container {pod.waiting_container} and spec.serving.imagePullSecrets"
+    )
+
+
+def _model_load_failed(seen: Observed) -> str | None:
+    failed = next((pod for pod in seen.held() if pod.loader_exit_code not in (None, 0)), None)
+    if failed is None:
+        return None
+    report = loader_report(failed)
+    if "error" in report:
+        return f"{failed.name}: {report['error']}; {report.get('remedy', '')}"
+    if failed.loader_exit_code == OUT_OF_MEMORY_EXIT:
+        return f"{failed.name}: the loader was killed, most likely for memory; raise spec.serving.resources.limits"
+    return (
+        f"{failed.name}: the loader ended with exit code {failed.loader_exit_code};"
+        f" see kubectl logs {failed.name} -c loader"
+    )
+
+
+def _crash_looping(seen: Observed) -> str | None:
+    pod = _waiting(seen, (CRASH_LOOP,))
+    if pod is None:
+        return None
+    return (
+        f"{pod.name}: container {pod.waiting_container} ends again and again;"
+        f" see kubectl logs {pod.name} -c {pod.waiting_container} --previous"
+    )
+
+
+def _container_not_started(seen: Observed) -> str | None:
+    pod = _waiting(seen, START_REASONS)
+    if pod is None:
+        return None
+    return f"{pod.name}: {pod.waiting_reason} in container {pod.waiting_container}: {pod.waiting_message}"
+
+
+def _model_loading(seen: Observed) -> str | None:
+    loading = [pod for pod in seen.held() if pod.loader_exit_code is None and not pod.ready]
+    return f"{loading[0].name} is fetching the model" if loading else None
+
+
+def _pods_not_ready(seen: Observed) -> str | None:
+    if seen.ready:
+        return None
+    return f"0 of {seen.desired} replicas are ready; Triton is starting or its probes fail (kubectl describe pod)"
+
+
+def _triton_not_answering(seen: Observed) -> str | None:
+    if seen.triton is None or seen.triton[0]:
+        return None
+    return f"Triton does not answer for the model at a ready pod: {seen.triton[1]}; see the pod's log"
+
+
+def _triton_not_asked(seen: Observed) -> str | None:
+    return "Triton has not been asked yet" if seen.triton is None else None
+
+
+def _rolling_out(seen: Observed) -> str | None:
+    current = sum(pod.ready for pod in seen.current())
+    held = sum(1 for _ in seen.held())
+    if current >= seen.desired and held <= seen.desired:
+        return None
+    return f"{current} of {seen.desired} replicas of the current spec are ready; {held} pods exist"
+
+
+def _no_rate(seen: Observed) -> str | None:
+    if not seen.unpriced:
+        return None
+    return (
+        f"no rate of PriceBook {seen.price_book} covers {'; '.join(seen.unpriced)}:"
+        " this usage is kept and priced once a rate that covers it is added"
+    )
+
+
+CHAIN: Final = (
+    Check("SpecInvalid", READY, lambda seen: seen.spec_error),
+    Check("Terminating", READY, lambda seen: "it is being deleted" if seen.deleting else None, problem=False),
+    Check("ApplyRefused", READY, lambda seen: seen.apply_error),
+    Check(
+        "ScaledToZero",
+        AVAILABLE,
+        lambda seen: None if seen.desired else "no replicas are asked for; set spec.serving.replicas",
+        problem=False,
+    ),
+    Check("ClaimPending", MODEL_AVAILABLE, _claim_pending),
+    Check("Provisioning", SCHEDULED, _no_pods, problem=False, known=False),
+    Check("ClaimOnOneNode", SCHEDULED, _claim_on_one_node),
+    Check("NoNodeFits", SCHEDULED, _no_node_fits),
+    Check("Scheduling", SCHEDULED, _scheduling, problem=False, known=False),
+    Check("ImageNotPulled", AVAILABLE, _image_not_pulled),
+    Check("ModelLoadFailed", MODEL_AVAILABLE, _model_load_failed),
+    Check("CrashLooping", AVAILABLE, _crash_looping),
+    Check("ContainerNotStarted", AVAILABLE, _container_not_started),
+    Check("ModelLoading", MODEL_AVAILABLE, _model_loading, problem=False),
+    Check("PodsNotReady", AVAILABLE, _pods_not_ready, problem=False),
+    Check("TritonNotAnswering", AVAILABLE, _triton_not_answering),
+    Check("TritonNotAsked", AVAILABLE, _triton_not_asked, problem=False, known=False),
+    Check("RollingOut", READY, _rolling_out, problem=False),
+)
+"""What serving stands on, from the spec upward."""
+
+COST: Final = (
+    Check("LedgerBroken", METERED, lambda seen: seen.metering_error),
+    Check(
+        "NotYetMetered",
+        METERED,
+        lambda seen: None if seen.metered else "no statement is open yet",
+        problem=False,
+        known=False,
+    ),
+    Check(
+        "PriceBookNotFound",
+        PRICED,
+        lambda seen: (
+            None
+            if seen.price_book_found or not seen.price_book
+            else f"there is no PriceBook {seen.price_book}: usage is kept and priced once you apply it,"
+            " or name another in spec.pricing.priceBook"
+        ),
+    ),
+    Check("NoRate", PRICED, _no_rate),
+)
+"""What the figures stand on; serving goes on without."""
+
+PROBLEMS: Final = frozenset(check.reason for check in (*CHAIN, *COST) if check.problem)
+"""Reasons that are told as a Warning event."""

@@ -1,0 +1,83 @@
+"""What is seen of a ModelDeployment at one moment: all that its conditions are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PodFacts:
+    """What a pod says about itself."""
+
+    name: str
+    template_hash: str = ""
+    scheduled: bool = False
+    scheduling_message: str = ""
+    """The scheduler's own text, where it found no node."""
+    ready: bool = False
+    node: str = ""
+    deleting: bool = False
+    ended: bool = False
+    waiting_container: str = ""
+    waiting_reason: str = ""
+    waiting_message: str = ""
+    loader_exit_code: int | None = None
+    loader_message: str = ""
+    """Termination message of the loader: a JSON object, if the loader itself wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFacts:
+    """What a claim says about itself."""
+
+    name: str
+    phase: str
+    storage_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A ModelDeployment and what exists of it."""
+
+    generation: int
+    desired: int
+    template_hash: str = ""
+    """Of the current spec."""
+    spec_error: str | None = None
+    apply_error: str | None = None
+    pods: tuple[PodFacts, ...] = ()
+    claim: ClaimFacts | None = None
+    triton: tuple[bool, str] | None = None
+    """Whether Triton answers for the model, and what it said; None until asked."""
+    metering_error: str | None = None
+    metered: bool = False
+    price_book: str = ""
+    price_book_found: bool = False
+    unpriced: tuple[str, ...] = ()
+    deleting: bool = False
+    access_modes: tuple[str, ...] = ()
+
+    def held(self) -> Iterator[PodFacts]:
+        """Pods that are here to stay."""
+        return (pod for pod in self.pods if not pod.ended and not pod.deleting)
+
+    def current(self) -> Iterator[PodFacts]:
+        """Held pods of the current spec."""
+        return (pod for pod in self.held() if pod.template_hash == self.template_hash)
+
+    @property
+    def ready(self) -> int:
+        """Pods that are ready."""
+        return sum(pod.ready for pod in self.held())
+
+
+def loader_report(pod: PodFacts) -> dict[str, Any]:
+    """What the loader wrote at its end; empty where it could not, or the container ended otherwise."""
+    try:
+        report = json.loads(pod.loader_message)
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}

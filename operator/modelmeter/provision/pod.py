@@ -1,0 +1,170 @@
+"""The pod of one replica: an init container that fetches the model, and Triton that serves it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.provision.claim import claim_name
+from modelmeter.provision.config_map import FILE, SOURCE_DIRECTORY, config_map_name
+from modelmeter.provision.labels import selector_labels
+from modelmeter.provision.service import PORTS
+
+LOADER: Final = "loader"
+GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+USER_ID: Final = 1000
+"""triton-server's in NVIDIA's images; the loader writes as the same user."""
+REPOSITORY: Final = "/models/repository"
+SPEC_DIRECTORY: Final = "/etc/modelmeter"
+
+GRACE_SECONDS: Final = 60
+DRAIN_SECONDS: Final = 10
+"""How long a pod that ends still takes requests, until every proxy knows that it ends."""
+EXIT_SECONDS: Final = 45
+"""How long Triton then waits for requests under way."""
+assert DRAIN_SECONDS + EXIT_SECONDS < GRACE_SECONDS
+
+STARTUP_PROBES: Final = 60
+PROBE_SECONDS: Final = 10
+PROBE_TIMEOUT_SECONDS: Final = 5
+
+RESTRICTED: Final[dict[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What the Pod Security Standard `restricted` asks of a container."""
+
+
+def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
+    """The PodSpec. It does not depend on the number of replicas, so that scaling restarts nothing."""
+    serving = model.spec.serving
+    optional = {
+        "nodeSelector": _node_selector(model),
+        "tolerations": [
+            toleration.model_dump(by_alias=True, exclude_defaults=True) for toleration in serving.tolerations
+        ],
+        "affinity": _affinity(model),
+        "priorityClassName": serving.priority_class_name,
+        "imagePullSecrets": [{"name": reference.name} for reference in serving.image_pull_secrets],
+    }
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_loader(model, loader_image)],
+        "containers": [_triton(model)],
+        "volumes": _volumes(model),
+        **{field: value for field, value in optional.items() if value},
+    }
+
+
+def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
+    resources = model.spec.serving.resources
+    mounts = [
+        {"name": "models", "mountPath": "/models"},
+        {"name": "spec", "mountPath": SPEC_DIRECTORY, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if _source_claim(model):
+        mounts.append({"name": "source", "mountPath": SOURCE_DIRECTORY, "readOnly": True})
+    arguments = ["load", model.spec.model.source, REPOSITORY, "--spec", f"{SPEC_DIRECTORY}/{FILE}"]
+    return {
+        "name": LOADER,
+        "image": image,
+        "args": [*arguments, "--termination-log", "/dev/termination-log"],
+        # As much as Triton holds anyway: an init container that asks for more would raise the pod's price.
+        "resources": resources.model_dump(by_alias=True),
+        "securityContext": {**RESTRICTED, "readOnlyRootFilesystem": True},
+        "volumeMounts": mounts,
+    }
+
+
+def _triton(model: ModelDeployment) -> dict[str, Any]:
+    serving = model.spec.serving
+    gpu = {serving.gpu.resource: str(serving.gpu.count)} if serving.gpu.count else {}
+    alive, ready = "/v2/health/live", f"/v2/models/{model.name}/ready"
+    return {
+        "name": "triton",
+        "image": serving.image,
+        "command": ["tritonserver"],
+        "args": [
+            f"--model-repository={REPOSITORY}",
+            "--strict-readiness=true",
+            "--exit-on-error=true",
+            f"--exit-timeout-secs={EXIT_SECONDS}",
+        ],
+        "env": [variable.model_dump(by_alias=True, exclude_defaults=True) for variable in serving.env],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
+        "resources": {
+            "requests": {**serving.resources.requests, **gpu},
+            "limits": {**serving.resources.limits, **gpu},
+        },
+        "startupProbe": {**_probe("/v2/health/ready"), "failureThreshold": STARTUP_PROBES},
+        "readinessProbe": {**_probe(ready), "failureThreshold": 3},
+        "livenessProbe": {**_probe(alive), "failureThreshold": 3},
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN_SECONDS)]}}},
+        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            {"name": "models", "mountPath": "/models", "readOnly": True},
+            {"name": "shm", "mountPath": "/dev/shm"},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _probe(path: str) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": PROBE_SECONDS,
+        "timeoutSeconds": PROBE_TIMEOUT_SECONDS,
+    }
+
+
+def _volumes(model: ModelDeployment) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [
+        {"name": "models", "persistentVolumeClaim": {"claimName": claim_name(model)}},
+        {"name": "spec", "configMap": {"name": config_map_name(model)}},
+        # Triton's Python backend passes tensors through shared memory.
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    if source := _source_claim(model):
+        volumes.append({"name": "source", "persistentVolumeClaim": {"claimName": source, "readOnly": True}})
+    return volumes
+
+
+def _source_claim(model: ModelDeployment) -> str:
+    url = urlsplit(model.spec.model.source)
+    return url.netloc if url.scheme == "pvc" else ""
+
+
+def _node_selector(model: ModelDeployment) -> dict[str, str]:
+    serving = model.spec.serving
+    product = {GPU_PRODUCT_LABEL: serving.gpu.product} if serving.gpu.product else {}
+    return {**serving.node_selector, **product}
+
+
+def _affinity(model: ModelDeployment) -> dict[str, Any]:
+    """The user's, and all replicas on one node where only one node can mount the claim."""
+    given = dict(model.spec.serving.affinity or {})
+    if "ReadWriteMany" in model.spec.storage.access_modes:
+        return given
+    together = {
+        "labelSelector": {"matchLabels": selector_labels(model)},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    pods = dict(given.get("podAffinity") or {})
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    pods[required] = [*pods.get(required, []), together]
+    return {**given, "podAffinity": pods}
