@@ -29,7 +29,7 @@ COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
 """Children that must be gone before the last page may close."""
 
 
-class _Children(Partial):
+class _Children(Partial, frozen=True):
     items: list[Bare] = []
 
 

@@ -27,7 +27,7 @@ ROUNDS: Final = 60
 PAUSE_SECONDS: Final = 1.0
 
 
-class _Objects(Partial):
+class _Objects(Partial, frozen=True):
     items: list[Bare] = []
 
 

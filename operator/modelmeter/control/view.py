@@ -23,7 +23,7 @@ Touched = Callable[[str, str, str], None]
 T = TypeVar("T", Pod, Claim, Bare)
 
 
-class Book(Partial):
+class Book(Partial, frozen=True):
     """A PriceBook as listed; its spec is parsed by the API model."""
 
     metadata: Metadata

@@ -7,11 +7,11 @@ from datetime import datetime
 from msgspec import Struct, field
 
 
-class Partial(Struct, rename="camel", gc=False, omit_defaults=True):
+class Partial(Struct, rename="camel", gc=False, frozen=True, omit_defaults=True):
     """A partial view of an API object; unknown fields are ignored."""
 
 
-class Metadata(Partial):
+class Metadata(Partial, frozen=True):
     name: str
     uid: str
     namespace: str = ""
@@ -25,23 +25,23 @@ class Metadata(Partial):
     deletion_grace_period_seconds: int | None = None
 
 
-class Requirements(Partial):
+class Requirements(Partial, frozen=True):
     requests: dict[str, str] = {}
 
 
-class Container(Partial):
+class Container(Partial, frozen=True):
     resources: Requirements = Requirements()
     restart_policy: str = ""
 
 
-class PodSpec(Partial):
+class PodSpec(Partial, frozen=True):
     node_name: str = ""
     containers: list[Container] = []
     init_containers: list[Container] = []
     overhead: dict[str, str] = {}
 
 
-class Condition(Partial):
+class Condition(Partial, frozen=True):
     type: str
     status: str = ""
     reason: str = ""
@@ -49,31 +49,31 @@ class Condition(Partial):
     last_transition_time: datetime | None = None
 
 
-class Waiting(Partial):
+class Waiting(Partial, frozen=True):
     reason: str = ""
     message: str = ""
 
 
-class Terminated(Partial):
+class Terminated(Partial, frozen=True):
     exit_code: int = 0
     reason: str = ""
     message: str = ""
     finished_at: datetime | None = None
 
 
-class ContainerState(Partial):
+class ContainerState(Partial, frozen=True):
     waiting: Waiting | None = None
     terminated: Terminated | None = None
 
 
-class ContainerStatus(Partial):
+class ContainerStatus(Partial, frozen=True):
     name: str = ""
     ready: bool = False
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 
 
-class PodStatus(Partial):
+class PodStatus(Partial, frozen=True):
     phase: str = ""
     pod_ip: str = field(default="", name="podIP")
     start_time: datetime | None = None
@@ -82,32 +82,32 @@ class PodStatus(Partial):
     init_container_statuses: list[ContainerStatus] = []
 
 
-class Pod(Partial):
+class Pod(Partial, frozen=True):
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
-class ClaimSpec(Partial):
+class ClaimSpec(Partial, frozen=True):
     storage_class_name: str = ""
 
 
-class ClaimStatus(Partial):
+class ClaimStatus(Partial, frozen=True):
     phase: str = ""
     capacity: dict[str, str] = {}
 
 
-class Claim(Partial):
+class Claim(Partial, frozen=True):
     metadata: Metadata
     spec: ClaimSpec = ClaimSpec()
     status: ClaimStatus = ClaimStatus()
 
 
-class Node(Partial):
+class Node(Partial, frozen=True):
     metadata: Metadata
 
 
-class Bare(Partial):
+class Bare(Partial, frozen=True):
     """Any object of which only the metadata matters."""
 
     metadata: Metadata
