@@ -10,12 +10,11 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from modelmeter.cluster.client import Client
+from modelmeter.cluster.listing import pages
 from modelmeter.errors import ClusterError, Expired
 
 log = logging.getLogger(__name__)
 
-PAGE_SIZE: Final = "500"
-"""Objects a page of a list: bounds the memory that a cold start needs."""
 RETRY_SECONDS: Final = 2
 WATCH_SECONDS: Final = "280"
 
@@ -31,16 +30,6 @@ class _Object(Protocol):
 
 
 T = TypeVar("T", bound=_Object)
-
-
-class _ListMeta(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str = msgspec.field(default="", name="continue")
-
-
-class _List(msgspec.Struct, Generic[T]):
-    metadata: _ListMeta
-    items: list[T]
 
 
 class _Event(msgspec.Struct):
@@ -74,7 +63,7 @@ class Reflector(Generic[T]):
         self._path = path
         self._query = {"labelSelector": selector} if selector else {}
         self._changed = changed
-        self._decode_list: Callable[[bytes], _List[T]] = msgspec.json.Decoder(_List[kind]).decode  # type: ignore[valid-type]
+        self._kind = kind
         self._decode_object = msgspec.json.Decoder(kind).decode
         self._decode_event = msgspec.json.Decoder(_Event).decode
 
@@ -93,13 +82,10 @@ class Reflector(Generic[T]):
     async def list(self) -> str:
         """Replace everything by a consistent list; answers the version to watch from."""
         found: dict[str, T] = {}
-        query = {**self._query, "limit": PAGE_SIZE}
-        while True:
-            page = self._decode_list(await self._client.get(self._path, **query))
-            found.update((item.metadata.uid, item) for item in page.items)
-            if not page.metadata.continue_:
-                break
-            query["continue"] = page.metadata.continue_
+        version = ""
+        async for page in pages(self._client, self._path, self._kind, **self._query):
+            found.update((item.metadata.uid, item) for item in page.items or ())
+            version = page.metadata.resource_version
         before, self.objects = self.objects, found
         for uid, old in before.items():
             if uid not in found:
@@ -109,7 +95,7 @@ class Reflector(Generic[T]):
             if known is None or known.metadata.resource_version != new.metadata.resource_version:
                 self._changed(known, new)
         self.synced.set()
-        return page.metadata.resource_version
+        return version
 
     async def _watch(self, version: str) -> str:
         query = {**self._query, "resourceVersion": version, "timeoutSeconds": WATCH_SECONDS}

@@ -17,6 +17,7 @@ from modelmeter.api.names import (
     LABEL_NAMESPACE,
 )
 from modelmeter.cluster.client import METADATA_LIST, Client
+from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
 from modelmeter.errors import Conflict, NotFound
 
@@ -36,17 +37,11 @@ class _Metadata(msgspec.Struct, rename="camel"):
     name: str = ""
     resource_version: str = ""
     labels: dict[str, str] = {}
-    continue_: str = msgspec.field(default="", name="continue")
 
 
 class _Statement(msgspec.Struct):
     metadata: _Metadata
     spec: dict[str, Any] = {}
-
-
-class _Statements(msgspec.Struct):
-    metadata: _Metadata
-    items: list[_Statement]
 
 
 def statement_name(model: ModelRef, month: str) -> str:
@@ -112,15 +107,8 @@ class Statements:
         return Stored(name, msgspec.json.decode(answer, type=_Statement).metadata.resource_version, spec)
 
     async def _list(self, selector: str, accept: str) -> list[_Statement]:
-        items: list[_Statement] = []
-        query = {"labelSelector": selector, "limit": "500"}
-        while True:
-            text = await self._client.get(path("CostStatement", self._namespace), accept, **query)
-            page = msgspec.json.decode(text, type=_Statements)
-            items += page.items
-            if not page.metadata.continue_:
-                return items
-            query["continue"] = page.metadata.continue_
+        where = path("CostStatement", self._namespace)
+        return await items(self._client, where, _Statement, accept, labelSelector=selector)
 
 
 def _stored(item: _Statement) -> Stored:

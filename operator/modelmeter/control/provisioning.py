@@ -11,12 +11,13 @@ import msgspec
 from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDGER_FINALIZER
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import METADATA_LIST, Client
+from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path, path_of
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import CHILD_KINDS, View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict
-from modelmeter.meter.objects import Bare, Claim, Metadata, Partial
+from modelmeter.meter.objects import Bare, Claim, Metadata
 from modelmeter.provision.children import desired
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
@@ -27,10 +28,6 @@ RETRIABLE: Final = (0, 409, 429, 500, 502, 503, 504)
 REFUSED_RETRY_SECONDS: Final = 60.0
 COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
 """Children that must be gone before the last page may close."""
-
-
-class _Children(Partial, frozen=True):
-    items: list[Bare] = []
 
 
 class Provisioning:
@@ -152,8 +149,8 @@ class Provisioning:
         selector = f"{LABEL_MODEL_UID}={ref.uid}"
         left = False
         for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
-            answer = await self._client.get(path(kind, ref.namespace), METADATA_LIST, labelSelector=selector)
-            for child in msgspec.json.decode(answer, type=_Children).items:
+            where = path(kind, ref.namespace)
+            for child in await items(self._client, where, Bare, METADATA_LIST, labelSelector=selector):
                 left |= kind in COSTLY_KINDS
                 await self._delete(kind, child.metadata)
         if not left and not account.torn_down:

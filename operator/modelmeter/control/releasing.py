@@ -8,27 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from typing import Final
-
-import msgspec
+from typing import Any, Final
 
 from modelmeter.api.names import LABEL_MODEL, LEDGER_FINALIZER, METERING_FINALIZER
 from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.finalizers import remove_finalizer
+from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
 from modelmeter.control.operator import Operator
 from modelmeter.control.view import OURS
 from modelmeter.errors import ClusterError, NotFound
-from modelmeter.meter.objects import Bare, Partial
+from modelmeter.meter.objects import Bare
 
 log = logging.getLogger(__name__)
 
 ROUNDS: Final = 60
 PAUSE_SECONDS: Final = 1.0
-
-
-class _Objects(Partial, frozen=True):
-    items: list[Bare] = []
 
 
 async def stop(client: Client, namespace: str, deployment: str) -> None:
@@ -60,8 +55,7 @@ async def release(client: Client, operator: Operator) -> int:
 
 async def _free_templates(client: Client) -> None:
     """Take our finalizer out of the pod templates."""
-    text = await client.get(path("Deployment"), labelSelector=f"{OURS},{LABEL_MODEL}")
-    for item in json.loads(text)["items"]:
+    for item in await items(client, path("Deployment"), dict[str, Any], labelSelector=f"{OURS},{LABEL_MODEL}"):
         metadata = item["metadata"]
         if METERING_FINALIZER in item["spec"]["template"]["metadata"].get("finalizers", ()):
             body = {"spec": {"template": {"metadata": {"finalizers": None}}}}
@@ -76,8 +70,7 @@ async def _strip(client: Client) -> int:
         ("PersistentVolumeClaim", LABEL_MODEL, METERING_FINALIZER),
         ("ModelDeployment", "", LEDGER_FINALIZER),
     ):
-        answer = await client.get(path(kind), METADATA_LIST, labelSelector=selector)
-        for item in msgspec.json.decode(answer, type=_Objects).items:
+        for item in await items(client, path(kind), Bare, METADATA_LIST, labelSelector=selector):
             metadata = item.metadata
             if finalizer in metadata.finalizers:
                 found += 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from modelmeter.cluster.client import Client
+from modelmeter.cluster.listing import pages
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, Stored
 from modelmeter.control.accounts import Account, Accounts
@@ -20,7 +20,6 @@ from modelmeter.meter.page import from_spec, month_end, month_start
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5.0
-PAGE_SIZE: Final = "200"
 
 
 async def load(
@@ -46,14 +45,9 @@ async def load(
 
 
 async def _models(client: Client, changed: Callable[[Mapping[str, Any]], None]) -> None:
-    query = {"limit": PAGE_SIZE}
-    while True:
-        page = json.loads(await client.get(path("ModelDeployment"), **query))
-        for body in page["items"]:
+    async for page in pages(client, path("ModelDeployment"), dict[str, Any]):
+        for body in page.items or ():
             changed(body)
-        if not (more := page["metadata"].get("continue")):
-            return
-        query["continue"] = more
 
 
 async def _pages(statements: Statements, accounts: Accounts) -> None:

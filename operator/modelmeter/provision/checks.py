@@ -37,6 +37,13 @@ class Check(NamedTuple):
     """False where the check only says that the answer is not known yet."""
 
 
+def _source_claim_not_found(seen: Observed) -> str | None:
+    pod = _unscheduled(seen)
+    if pod is None or 'persistentvolumeclaim "' not in pod.scheduling_message:
+        return None
+    return f"{pod.name}: {pod.scheduling_message}; create the claim that spec.model.source names in this namespace"
+
+
 def _claim_pending(seen: Observed) -> str | None:
     claim = seen.claim
     if claim is None or claim.phase == "Bound":
@@ -182,6 +189,7 @@ CHAIN: Final = (
         lambda seen: None if seen.desired else "no replicas are asked for; set spec.serving.replicas",
         problem=False,
     ),
+    Check("SourceClaimNotFound", MODEL_AVAILABLE, _source_claim_not_found),
     Check("ClaimPending", MODEL_AVAILABLE, _claim_pending),
     Check("Provisioning", SCHEDULED, _no_pods, problem=False, known=False),
     Check("ClaimOnOneNode", SCHEDULED, _claim_on_one_node),
