@@ -4,9 +4,11 @@ Only the known names are taken, and each is written to a path of our own making:
 used, so neither .. nor links nor device files can do harm.
 """
 
+import lzma
 import shutil
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
@@ -14,6 +16,10 @@ from modelmeter.loader import checkpoint
 from modelmeter.loader.errors import SourceError
 
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+# What the unpackers raise for damaged, encrypted (RuntimeError) or unusual (NotImplementedError) archives.
+DAMAGE: Final = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+)  # fmt: skip
 # Unpacked size of all files: a bound for archives that are made to unpack without end.
 UNPACKED_BYTES_LIMIT: Final = 64 << 30
 
@@ -28,20 +34,22 @@ def extract(packed: Path, folder: Path) -> None:
     try:
         if zipfile.is_zipfile(packed):
             with zipfile.ZipFile(packed) as zipped:
-                zipped_sizes = {entry.filename: entry.file_size for entry in zipped.infolist() if not entry.is_dir()}
-                for member, name in _wanted(zipped_sizes).items():
-                    with zipped.open(member) as stream:
+                zipped_files = {entry.filename: entry for entry in zipped.infolist() if not entry.is_dir()}
+                for member, name in _wanted({path: entry.file_size for path, entry in zipped_files.items()}).items():
+                    with zipped.open(zipped_files[member]) as stream:
                         _write(stream, folder / name)
         else:
             with tarfile.open(packed) as tar:
-                # getmember finds the last entry of a name, as unpacking would leave it.
-                tarred_sizes = {entry.name: entry.size for entry in tar if entry.isreg()}
-                for member, name in _wanted(tarred_sizes).items():
-                    tarred = tar.extractfile(member)
+                # The last entry of a name counts, as unpacking would leave it; links and devices are passed over.
+                tarred_files = {entry.name: entry for entry in tar if entry.isreg()}
+                for member, name in _wanted({path: entry.size for path, entry in tarred_files.items()}).items():
+                    tarred = tar.extractfile(tarred_files[member])
                     assert tarred is not None  # a regular file
                     with tarred:
                         _write(tarred, folder / name)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the volume's fault, not the archive's: full, or read-only
         raise SourceError(f"the archive cannot be read: {error}", "pack the folder again, as tar.gz or zip") from error
 
 

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from modelmeter.loader.errors import IncompleteModelError
+from modelmeter.loader.errors import IncompleteModelError, SourceError
 from modelmeter.loader.spec import LoadResult
 
 REQUIRED: Final = ("config.json", "model.safetensors", "tokenizer.json")
@@ -37,8 +37,11 @@ def digest(folder: Path) -> LoadResult:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError(f"{path.name} cannot be read: {error.strerror}", "let the loader's user read it") from error
 
 
 def _hint(missing: list[str]) -> str:

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 from modelmeter.errors import LoadError
 
-# What Kubernetes keeps of a termination message.
+# What Kubernetes keeps of a termination message: the rest is cut off, and a cut JSON object cannot be read.
 TERMINATION_BYTES: Final = 4096
-MESSAGE_CHARACTERS: Final = 1000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -34,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         result = load(arguments.source, arguments.destination, LoadSpec.from_file(arguments.spec))
     except LoadError as error:
-        _report(arguments.termination_log, {"error": _short(error.message), "remedy": _short(error.remedy)})
+        _report(arguments.termination_log, {"error": error.message, "remedy": error.remedy})
         print(f"modelmeter load: {error.message}\n  {error.remedy}", file=sys.stderr)
         return 1
     _report(arguments.termination_log, result.to_mapping())
@@ -42,11 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _short(text: str) -> str:
-    """Cut to what surely fits the termination message, whatever the escapes (3 bytes a character at most)."""
-    return text if len(text) <= MESSAGE_CHARACTERS else text[: MESSAGE_CHARACTERS - 1] + "…"
-
-
 def _report(path: Path | None, answer: dict[str, Any]) -> None:
     if path is not None:
-        path.write_bytes(json.dumps(answer, ensure_ascii=False).encode()[:TERMINATION_BYTES])
+        path.write_bytes(_fitted(answer))
+
+
+def _fitted(answer: dict[str, Any]) -> bytes:
+    """Return the answer as JSON; its longest string is cut as often as it takes to fit a termination message."""
+    while len(encoded := json.dumps(answer, ensure_ascii=False).encode(errors="replace")) > TERMINATION_BYTES:
+        longest = max((key for key in answer if isinstance(answer[key], str)), key=lambda key: len(answer[key]))
+        answer = {**answer, longest: answer[longest][: len(answer[longest]) * 3 // 4] + "…"}
+    return encoded

@@ -5,13 +5,14 @@ import http.client
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from modelmeter.loader.errors import ChecksumError, SourceError
+from modelmeter.loader.errors import ChecksumError, DestinationError, SourceError
 
 CHUNK_BYTES: Final = 1 << 20
 TIMEOUT_SECONDS: Final = 60.0
@@ -33,9 +34,14 @@ class Download:
 
     @property
     def shown(self) -> str:
-        """The address without a password or a signed query."""
-        url = urlsplit(self.address)
-        return url._replace(netloc=url.netloc.rpartition("@")[2], query="").geturl()
+        """The address as others may read it."""
+        return shown(self.address)
+
+
+def shown(address: str) -> str:
+    """Return an address without password, signed query and checksum: it ends in a status that many can read."""
+    url = urlsplit(address)
+    return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 class _Broken(Exception):
@@ -55,12 +61,13 @@ class _SameSchemeOnly(HTTPRedirectHandler):
 def download(wanted: Download, sleep: Callable[[float], None] = time.sleep) -> bool:
     """Fetch one file; return False where it is absent and may be.
 
-    A broken transfer goes on where it stopped if the server can.
+    A broken transfer goes on where it stopped if the server can, and can tell that the file is still the same.
     """
     opener = build_opener(_SameSchemeOnly)
+    transfer = _Transfer(wanted)
     for wait_seconds in (*BACK_OFF_SECONDS, None):
         try:
-            found = _attempt(opener, wanted)
+            found = transfer.attempt(opener)
             break
         except _Broken as error:
             if wait_seconds is None:
@@ -74,37 +81,67 @@ def download(wanted: Download, sleep: Callable[[float], None] = time.sleep) -> b
     return found
 
 
-def _attempt(opener: OpenerDirector, wanted: Download) -> bool:
-    arrived = wanted.target.stat().st_size if wanted.target.exists() else 0
-    request = Request(wanted.address, headers={"Range": f"bytes={arrived}-"} if arrived else {})
-    try:
-        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-            _receive(response, wanted.target, append=response.status == 206)
-    except HTTPError as error:
-        if error.code in ABSENT_STATUSES and wanted.absent_is_fine:
-            return False
-        if error.code == 416 and arrived:  # the file changed, or was whole: begin again
-            wanted.target.unlink()
-            raise _Broken("the server refused to resume") from error
-        if error.code in PASSING_STATUSES:
-            raise _Broken(f"HTTP {error.code}") from error
-        raise SourceError(
-            f"{wanted.shown} answered HTTP {error.code}", "check the address and who may read it"
-        ) from error
-    except (URLError, http.client.HTTPException, OSError) as error:
-        raise _Broken(str(getattr(error, "reason", None) or error)) from error
-    return True
+class _Transfer:
+    """The attempts at one download."""
+
+    def __init__(self, wanted: Download) -> None:
+        self.wanted = wanted
+        # ETag, else date, of what has arrived so far: a file that changed in between must not be patched together.
+        self.version: str | None = None
+
+    def attempt(self, opener: OpenerDirector) -> bool:
+        """Try once; _Broken where another attempt may succeed."""
+        wanted, target = self.wanted, self.wanted.target
+        arrived = target.stat().st_size if self.version and target.exists() else 0
+        resume = {"Range": f"bytes={arrived}-", "If-Range": self.version} if self.version and arrived else {}
+        try:
+            with opener.open(Request(wanted.address, headers=resume), timeout=TIMEOUT_SECONDS) as response:
+                resumes = response.status == 206
+                if resumes and not response.headers.get("Content-Range", "").startswith(f"bytes {arrived}-"):
+                    self.version = None
+                    raise _Broken("the server resumed at another place")
+                self.version = _version(response.headers)
+                _receive(response, target, append=resumes)
+        except HTTPError as error:
+            if error.code in ABSENT_STATUSES and wanted.absent_is_fine:
+                return False
+            if error.code == 416 and resume:
+                self.version = None
+                raise _Broken("the server refused to resume") from error
+            if error.code in PASSING_STATUSES:
+                raise _Broken(f"HTTP {error.code}") from error
+            raise SourceError(
+                f"{wanted.shown} answered HTTP {error.code}", "check the address and who may read it"
+            ) from error
+        except (http.client.InvalidURL, UnicodeError, ValueError) as error:
+            # Its own message would quote the address, with the password in it.
+            raise SourceError(
+                f"{wanted.shown} is no address that can be fetched", "give https://HOST/path, without user or spaces"
+            ) from error
+        except (URLError, http.client.HTTPException, OSError) as error:
+            raise _Broken(str(getattr(error, "reason", None) or error)) from error
+        return True
+
+
+def _version(headers: Message) -> str | None:
+    """Return what If-Range takes: a strong ETag, else the date; None where the server gives neither."""
+    etag: str | None = headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
 
 def _receive(response: http.client.HTTPResponse, target: Path, *, append: bool) -> None:
-    expected = response.length
-    received = 0
+    expected_bytes = response.length
+    received_bytes = 0
     with target.open("ab" if append else "wb") as file:
         while chunk := response.read(CHUNK_BYTES):
-            file.write(chunk)
-            received += len(chunk)
-    if expected is not None and received != expected:
-        raise _Broken(f"the connection ended after {received} of {expected} bytes")
+            try:
+                file.write(chunk)
+                file.flush()  # else a full volume would show at the close, as a fault of the network
+            except OSError as error:  # no fault of the source: another attempt would not help
+                raise DestinationError(f"cannot write {target.name}: {error}", "check the volume's size") from error
+            received_bytes += len(chunk)
+    if expected_bytes is not None and received_bytes != expected_bytes:
+        raise _Broken(f"the connection ended after {received_bytes} of {expected_bytes} bytes")
 
 
 def _check(wanted: Download, sha256: str) -> None:

@@ -8,13 +8,14 @@ Both https forms take `#sha256=HEX`: of the archive, or of the folder's model.sa
 """
 
 from pathlib import Path
+from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from modelmeter.loader import archive, checkpoint
-from modelmeter.loader.download import Download, download
+from modelmeter.loader.download import Download, download, shown
 from modelmeter.loader.errors import SourceError
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def fetch(source: str, workspace: Path, claim_directory: Path) -> Path:
@@ -22,7 +23,7 @@ def fetch(source: str, workspace: Path, claim_directory: Path) -> Path:
 
     Raises SourceError (or one of its kinds) where the source cannot be read or lacks files.
     """
-    url = urlsplit(source)
+    url = _split(source)
     match url.scheme:
         case "pvc":
             folder = _inside(claim_directory, unquote(url.path), source)
@@ -33,13 +34,15 @@ def fetch(source: str, workspace: Path, claim_directory: Path) -> Path:
         case "http" if url.hostname in LOOPBACK:
             folder = _fetch_url(url, workspace)
         case "http":
-            raise SourceError(f"{_shown(url)} is not encrypted", "use https://")
+            raise SourceError(f"{shown(source)} is not encrypted", "use https://")
         case _:
             raise SourceError(
-                f"{source!r} has no scheme that the loader reads",
+                f"{shown(source)} has no scheme that the loader reads",
                 "use pvc://CLAIM/path, https://HOST/path or file:///folder",
             )
-    checkpoint.present(folder)
+    for path in checkpoint.present(folder):
+        if url.scheme == "pvc" and not path.resolve().is_relative_to(claim_directory.resolve()):
+            raise SourceError(f"{source}: {path.name} is a link that leaves its claim", "copy the file into the claim")
     return folder
 
 
@@ -48,7 +51,7 @@ def fingerprint(source: str, claim_directory: Path) -> list[list[str | int]]:
 
     Empty for https sources, whose address alone counts: publish a changed model under a new address.
     """
-    url = urlsplit(source)
+    url = _split(source)
     if url.scheme not in ("pvc", "file"):
         return []
     path = unquote(url.path)
@@ -56,6 +59,13 @@ def fingerprint(source: str, claim_directory: Path) -> list[list[str | int]]:
     names = (*checkpoint.REQUIRED, *checkpoint.OPTIONAL)
     stats = [(name, (folder / name).stat()) for name in names if (folder / name).is_file()]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+
+
+def _split(source: str) -> SplitResult:
+    try:
+        return urlsplit(source)
+    except ValueError as error:
+        raise SourceError(f"the source is no address: {error}", "use pvc://CLAIM/path or https://HOST/path") from error
 
 
 def _inside(mount: Path, path: str, source: str) -> Path:
@@ -100,8 +110,3 @@ def _wanted_sha256(url: SplitResult) -> str | None:
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise SourceError(f"#{url.fragment} is no checksum", "append #sha256= and the 64 hexadecimal digits")
     return sha256
-
-
-def _shown(url: SplitResult) -> str:
-    """Return the address without a password or a signed query: it ends in a status that many can read."""
-    return url._replace(netloc=url.hostname or "", query="", fragment="").geturl()

@@ -3,14 +3,13 @@
 import hashlib
 import json
 import tempfile
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from modelmeter.errors import LoadError
 from modelmeter.loader import checkpoint, publish, repository
 from modelmeter.loader.backend import FOLDER as BACKEND
+from modelmeter.loader.download import shown
 from modelmeter.loader.errors import DestinationError
 from modelmeter.loader.fetch import fetch, fingerprint
 from modelmeter.loader.spec import LoadResult, LoadSpec
@@ -24,7 +23,7 @@ def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
     key = _key(source, spec)
     if record := publish.published(destination, key):
         return LoadResult(record["files"], record["bytes"], record["sha256"], reused=True)
-    record = {"source": source.partition("?")[0]}
+    record = {"source": shown(source)}
     try:
         with publish.publishing(destination, key, record) as staging:
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=staging) as workspace:
@@ -32,11 +31,9 @@ def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
                 result = checkpoint.digest(folder)
                 repository.write(folder, staging, spec)
             record |= result.to_mapping()
-    except LoadError:
-        raise
     except OSError as error:
         raise DestinationError(f"cannot write {destination}: {error}", "check the volume's size and rights") from error
-    return replace(result, reused=False)
+    return result
 
 
 def _key(source: str, spec: LoadSpec) -> str:

@@ -1,0 +1,107 @@
+"""One file over HTTP: whole, resumed, checked, or refused with a reason."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from modelmeter.loader.download import BACK_OFF_SECONDS, Download, download, shown
+from modelmeter.loader.errors import ChecksumError, DestinationError, SourceError
+from tests.loader.web import Reply, Web, ranged
+
+BODY = bytes(range(256)) * 20
+
+
+def fetched(web: Web, target: Path, sha256: str | None = None) -> list[float]:
+    """Download `file`; return the waits between the attempts."""
+    waits: list[float] = []
+    assert download(Download(f"{web.url}/file", target, sha256), waits.append)
+    return waits
+
+
+def test_a_broken_transfer_goes_on_where_it_stopped(web: Web, tmp_path: Path) -> None:
+    cuts = {1: 1000, 2: 700}
+    web.script = lambda path, number, range_: ranged(BODY, range_, '"one"', cuts.get(number))
+    assert fetched(web, tmp_path / "file", hashlib.sha256(BODY).hexdigest()) == [1.0, 2.0]
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert [range_ for _, range_ in web.requests] == [None, "bytes=1000-", "bytes=1700-"]
+
+
+def test_a_file_that_changed_meanwhile_is_not_patched_together(web: Web, tmp_path: Path) -> None:
+    new = BODY[::-1]
+    # If-Range does not hold any more: the server sends the whole new file.
+    web.script = lambda path, number, range_: (
+        ranged(BODY, None, '"one"', 1000) if number == 1 else ranged(new, None, '"two"')
+    )
+    fetched(web, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == new
+
+
+def test_a_server_without_versions_begins_again(web: Web, tmp_path: Path) -> None:
+    web.script = lambda path, number, range_: Reply(200, BODY, cut=1000 if number == 1 else None)
+    fetched(web, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert [range_ for _, range_ in web.requests] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Reply(416),
+        Reply(206, BODY[5:], {"ETag": '"one"', "Content-Range": f"bytes 5-{len(BODY) - 1}/{len(BODY)}"}),
+    ],
+)
+def test_a_server_that_resumes_wrongly_is_asked_for_all(web: Web, tmp_path: Path, odd: Reply) -> None:
+    web.script = lambda path, number, range_: {1: ranged(BODY, None, '"one"', 1000), 2: odd}.get(
+        number, ranged(BODY, range_, '"one"')
+    )
+    fetched(web, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert web.requests[2] == ("file", None)
+
+
+def test_a_server_that_stays_broken_is_given_up(web: Web, tmp_path: Path) -> None:
+    web.script = lambda path, number, range_: Reply(503)
+    with pytest.raises(SourceError, match=r"HTTP 503, after 6 attempts.*check that the pods reach"):
+        fetched(web, tmp_path / "file")
+    assert len(web.requests) == len(BACK_OFF_SECONDS) + 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_is_final_and_hides_secrets(web: Web, tmp_path: Path, status: int) -> None:
+    web.script = lambda path, number, range_: Reply(status)
+    with pytest.raises(SourceError, match=f"HTTP {status}") as caught:
+        download(Download(f"{web.url}/file?signature=secret", tmp_path / "file"))
+    assert len(web.requests) == 1
+    assert "secret" not in str(caught.value)
+
+
+def test_a_wrong_checksum_is_refused(web: Web, tmp_path: Path) -> None:
+    web.files["file"] = BODY
+    with pytest.raises(ChecksumError, match=f"{hashlib.sha256(BODY).hexdigest()}, not {'0' * 64}"):
+        fetched(web, tmp_path / "file", "0" * 64)
+
+
+def test_a_full_volume_is_no_fault_of_the_source(web: Web) -> None:
+    web.files["file"] = BODY
+    with pytest.raises(DestinationError, match="No space left"):
+        fetched(web, Path("/dev/full"))
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"https://host/m\.zip is no address") as caught:
+        download(Download("https://user:secret@host/m.zip", tmp_path / "file"))
+    assert "secret" not in str(caught.value)
+
+
+def test_https_is_not_left_by_a_redirect() -> None:
+    from urllib.request import Request
+
+    from modelmeter.loader.download import _SameSchemeOnly
+
+    with pytest.raises(SourceError, match="not https"):
+        _SameSchemeOnly().redirect_request(Request("https://host/a"), None, 302, "Found", {}, "http://host/a")
+
+
+def test_what_others_may_read_of_an_address() -> None:
+    assert shown("https://user:word@host:81/a/b?signature=x#sha256=y") == "https://host:81/a/b"
