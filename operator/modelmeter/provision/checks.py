@@ -142,7 +142,7 @@ def _container_not_started(seen: Observed) -> str | None:
 
 
 def _model_loading(seen: Observed) -> str | None:
-    loading = [pod for pod in seen.held() if pod.loader_exit_code is None and not pod.ready]
+    loading = [pod for pod in seen.held() if pod.scheduled and pod.loader_exit_code is None and not pod.ready]
     return f"{loading[0].name} is fetching the model" if loading else None
 
 

@@ -1,0 +1,27 @@
+"""The golden files: `python -m tests.provision.golden` writes them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from modelmeter.provision.children import desired
+from tests.provision.builders import FULL, model
+
+FOLDER: Final = Path(__file__).parent / "golden"
+
+
+def golden_files() -> dict[Path, str]:
+    """Each golden file with its text: all children of a ModelDeployment."""
+    return {
+        FOLDER / f"{name}.yaml": yaml.safe_dump_all(desired(model(spec), "loader:1"), sort_keys=False, width=110)
+        for name, spec in (("smallest", None), ("full", FULL))
+    }
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for path, text in golden_files().items():
+        path.write_text(text)

@@ -1,0 +1,123 @@
+"""Children are what they were: a new version of the operator that changes a pod template restarts whole fleets.
+
+After a change that is meant, write the golden files again: `python -m tests.provision.golden`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from modelmeter.loader.spec import LoadSpec
+from modelmeter.provision.children import desired
+from modelmeter.provision.config_map import model_json
+from modelmeter.provision.labels import selector, selector_labels
+from modelmeter.provision.workload import LOADER_IMAGE, TEMPLATE_HASH, deployment, template_hash
+from tests.provision.builders import FULL, model
+from tests.provision.golden import golden_files
+
+
+def test_golden_files() -> None:
+    for path, text in golden_files().items():
+        assert path.read_text() == text, f"{path.name} differs; if that is meant: python -m tests.provision.golden"
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    """FULL with some fields changed, given as section__field=value."""
+    spec = copy.deepcopy(FULL)
+    for key, value in parts.items():
+        section, field = key.split("__")
+        spec[section][field] = value
+    return spec
+
+
+@pytest.mark.parametrize(
+    "part", [{"serving__replicas": 7}, {"storage__size": "80Gi"}, {"pricing__priceBook": "us"}], ids=str
+)
+def test_what_restarts_no_pod(part: dict[str, Any]) -> None:
+    assert template_hash(model(changed(**part))) == template_hash(model(FULL))
+    before, after = (deployment(model(spec), "loader:1")["spec"]["template"] for spec in (FULL, changed(**part)))
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"model__labels": ["books", "phones"]},
+        {"model__source": "pvc://models/other"},
+        {"serving__batching": {"maxBatchSize": 9}},
+        {"serving__image": "triton:2"},
+        {"serving__env": []},
+    ],
+    ids=str,
+)
+def test_what_restarts_pods(part: dict[str, Any]) -> None:
+    assert template_hash(model(changed(**part))) != template_hash(model(FULL))
+
+
+def test_another_loader_image_alone_is_not_another_hash() -> None:
+    one, two = deployment(model(), "loader:1"), deployment(model(), "loader:2")
+    assert one["metadata"]["annotations"][TEMPLATE_HASH] == two["metadata"]["annotations"][TEMPLATE_HASH]
+    assert one["metadata"]["annotations"][LOADER_IMAGE] == "loader:1"
+
+
+@pytest.mark.parametrize("spec", [None, FULL], ids=["smallest", "full"])
+def test_the_loader_reads_what_the_operator_writes(spec: dict[str, Any] | None, tmp_path: Any) -> None:
+    file = tmp_path / "model.json"
+    file.write_text(model_json(model(spec)))
+    read = LoadSpec.from_file(file)
+    assert read.name == "intent"
+    assert read.instance_kind == "KIND_GPU"
+    assert list(read.labels) == ((spec or {}).get("model", {}).get("labels") or [])
+
+
+def test_without_gpu_the_model_is_placed_on_the_cpu() -> None:
+    cpu = model({"model": {"source": "pvc://a/b"}, "serving": {"gpu": {"count": 0}}})
+    assert '"instanceKind": "KIND_CPU"' in model_json(cpu)
+    triton = deployment(cpu, "")["spec"]["template"]["spec"]["containers"][0]
+    assert "nvidia.com/gpu" not in triton["resources"]["limits"]
+
+
+@pytest.mark.parametrize("spec", [None, FULL], ids=["smallest", "full"])
+def test_children_are_owned_found_and_selected(spec: dict[str, Any] | None) -> None:
+    owner = model(spec)
+    children = desired(owner, "loader:1")
+    assert [child["kind"] for child in children] == ["PersistentVolumeClaim", "ConfigMap", "Service", "Deployment"]
+    for child in children:
+        (reference,) = child["metadata"]["ownerReferences"]
+        assert reference["uid"] == owner.uid
+        assert reference["controller"]
+        assert child["metadata"]["labels"]["modelmeter.dev/model-uid"] == owner.uid
+    template = children[3]["spec"]["template"]["metadata"]
+    assert selector_labels(owner).items() <= template["labels"].items()
+    assert template["finalizers"] == ["modelmeter.dev/metering"]
+    assert selector(owner) == "app.kubernetes.io/managed-by=modelmeter,modelmeter.dev/model=intent"
+
+
+@pytest.mark.parametrize("spec", [None, FULL], ids=["smallest", "full"])
+def test_pods_pass_the_restricted_pod_security_standard(spec: dict[str, Any] | None) -> None:
+    pod = deployment(model(spec), "loader:1")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in (*pod["initContainers"], *pod["containers"]):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+    allowed = {"name", "persistentVolumeClaim", "configMap", "emptyDir"}
+    assert all(volume.keys() <= allowed for volume in pod["volumes"])
+
+
+def test_replicas_share_a_node_only_where_the_claim_needs_it() -> None:
+    alone = deployment(model(), "")["spec"]["template"]["spec"]["affinity"]["podAffinity"]
+    (term,) = alone["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    shared = deployment(model(FULL), "")["spec"]["template"]["spec"]["affinity"]
+    assert shared == FULL["serving"]["affinity"]
+
+
+def test_children_are_plain_yaml() -> None:
+    text = yaml.safe_dump_all(desired(model(FULL), "loader:1"))
+    assert list(yaml.safe_load_all(text)) == list(desired(model(FULL), "loader:1"))

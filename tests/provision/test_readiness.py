@@ -1,0 +1,147 @@
+"""Every reason a case: what is seen, the condition that says so, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from modelmeter.api.model_deployment_status import Condition
+from modelmeter.provision.checks import CHAIN, COST, PROBLEMS
+from modelmeter.provision.observed import ClaimFacts, Observed
+from modelmeter.provision.readiness import conditions, model_status, reason
+from tests.provision.builders import NOW, loaded, pending, pod, seen
+
+
+def by_type(observed: Observed) -> dict[str, Condition]:
+    """The conditions of a ModelDeployment seen for the first time."""
+    return {entry.type: entry for entry in conditions(observed, (), NOW)}
+
+
+PENDING_CLAIM = ClaimFacts("intent-models", "Pending", "never")
+STARTING = pod(ready=False, loader_exit_code=None, loader_message="")
+CASES: list[tuple[str, Observed, str, str, str]] = [
+    ("SpecInvalid", seen(spec_error="spec.model.source: no scheme"), "Ready", "False", "spec.model.source"),
+    ("ApplyRefused", seen(apply_error="Invalid: limits below requests"), "Ready", "False", "limits"),
+    ("Terminating", seen(deleting=True), "Ready", "False", "deleted"),
+    ("ScaledToZero", seen(desired=0, pods=()), "Available", "False", "spec.serving.replicas"),
+    (
+        "SourceClaimNotFound",
+        seen(pods=(pending('persistentvolumeclaim "models" not found'),)),
+        "ModelAvailable", "False", "spec.model.source",
+    ),
+    (
+        "ClaimPending",
+        seen(claim=PENDING_CLAIM, pods=(pending("pod has unbound immediate PersistentVolumeClaims"),)),
+        "ModelAvailable", "False", "StorageClass never",
+    ),
+    ("Provisioning", seen(pods=()), "Scheduled", "Unknown", "being created"),
+    (
+        "ClaimOnOneNode",
+        seen(desired=2, pods=(pod(), pending("4 node(s) didn't match pod affinity rules"))),
+        "Scheduled", "False", "ReadWriteMany",
+    ),
+    ("NoNodeFits", seen(pods=(pending(),)), "Scheduled", "False", "Insufficient nvidia.com/gpu"),
+    ("Scheduling", seen(pods=(pending(message=""),)), "Scheduled", "Unknown", "waits for the scheduler"),
+    (
+        "ImageNotPulled",
+        seen(pods=(replace(STARTING, waiting_container="triton", waiting_reason="ImagePullBackOff"),)),
+        "Available", "False", "container triton",
+    ),
+    (
+        "ModelLoadFailed",
+        seen(
+            pods=(
+                replace(STARTING, loader_exit_code=1, loader_message=loaded(error="HTTP 404", remedy="check the URL")),
+            )
+        ),
+        "ModelAvailable", "False", "HTTP 404; check the URL",
+    ),
+    ("ModelLoadFailed", seen(pods=(replace(STARTING, loader_exit_code=137),)), "ModelAvailable", "False", "memory"),
+    ("ModelLoadFailed", seen(pods=(replace(STARTING, loader_exit_code=2),)), "ModelAvailable", "False", "code 2"),
+    (
+        "CrashLooping",
+        seen(pods=(pod(ready=False, waiting_container="triton", waiting_reason="CrashLoopBackOff"),)),
+        "Available", "False", "--previous",
+    ),
+    (
+        "ContainerNotStarted",
+        seen(pods=(pod(ready=False, waiting_reason="CreateContainerConfigError", waiting_message="no secret"),)),
+        "Available", "False", "no secret",
+    ),
+    ("ModelLoading", seen(pods=(STARTING,)), "ModelAvailable", "False", "fetching"),
+    ("PodsNotReady", seen(pods=(pod(ready=False),)), "Available", "False", "0 of 1"),
+    ("TritonNotAnswering", seen(triton=(False, "connection refused")), "Available", "False", "connection refused"),
+    ("TritonNotAsked", seen(triton=None), "Available", "Unknown", "not been asked"),
+    ("RollingOut", seen(pods=(pod(template_hash="older"),)), "Ready", "False", "0 of 1"),
+    ("RollingOut", seen(desired=2), "Ready", "False", "1 of 2"),
+    ("LedgerBroken", seen(metering_error="totals went down"), "Metered", "False", "totals went down"),
+    ("NotYetMetered", seen(metered=False), "Metered", "Unknown", "statement"),
+    ("PriceBookNotFound", seen(price_book_found=False), "Priced", "False", "default"),
+    ("NoRate", seen(unpriced=("gpu on NVIDIA-L4 (spot)",)), "Priced", "False", "gpu on NVIDIA-L4 (spot)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "observed", "kind", "status", "words"), CASES, ids=[case[0] for case in CASES])
+def test_reason(name: str, observed: Observed, kind: str, status: str, words: str) -> None:
+    found = by_type(observed)
+    assert (found[kind].status, found[kind].reason) == (status, name)
+    assert words in found[kind].message
+    assert reason(found.values()) == name
+    serving_fails = kind not in ("Metered", "Priced")
+    assert (found["Ready"].status == "True") is not serving_fails
+    assert {entry.observed_generation for entry in found.values()} == {3}
+
+
+def test_every_reason_has_a_case() -> None:
+    assert {check.reason for check in (*CHAIN, *COST)} == {case[0] for case in CASES}
+
+
+def test_all_is_well() -> None:
+    found = by_type(seen())
+    assert list(found) == [
+        "Ready", "ModelAvailable", "Scheduled", "Available", "Progressing", "Metered", "Priced",
+    ]  # fmt: skip
+    assert {kind for kind, entry in found.items() if entry.status != "True"} == {"Progressing"}
+    assert reason(found.values()) == "Ready"
+    assert "1 of 1" in found["Ready"].message
+
+
+def test_one_pod_in_trouble_does_not_hide_that_others_answer() -> None:
+    found = by_type(seen(desired=2, pods=(pod(), pending())))
+    assert found["Available"].status == "True"
+    assert (found["Ready"].status, found["Ready"].reason) == ("False", "NoNodeFits")
+
+
+def test_layers_above_the_failing_one_are_unknown_and_say_why() -> None:
+    found = by_type(seen(pods=(pending(),), triton=None))
+    assert (found["ModelAvailable"].status, found["ModelAvailable"].reason) == ("Unknown", "NoNodeFits")
+
+
+def test_a_claim_that_waits_for_its_first_pod_is_not_to_blame() -> None:
+    assert reason(conditions(seen(claim=PENDING_CLAIM, pods=(pending(),)), (), NOW)) == "NoNodeFits"
+
+
+def test_progress_is_told_to_nobody_and_problems_are() -> None:
+    assert not PROBLEMS & {"Terminating", "ScaledToZero", "ModelLoading", "PodsNotReady", "RollingOut", "Scheduling"}
+    assert {"NoNodeFits", "NoRate", "ApplyRefused", "LedgerBroken"} <= PROBLEMS
+
+
+def test_the_time_of_a_condition_is_when_its_status_changed() -> None:
+    first = conditions(seen(pods=(pending(),)), (), NOW)
+    second = conditions(seen(pods=(pending("another reason"),)), first, NOW + timedelta(minutes=5))
+    third = conditions(seen(), second, NOW + timedelta(minutes=9))
+    times = [{entry.type: entry.last_transition_time for entry in found}["Ready"] for found in (first, second, third)]
+    assert times == ["2026-11-10T12:00:00Z", "2026-11-10T12:00:00Z", "2026-11-10T12:09:00Z"]
+
+
+def test_pods_that_end_count_for_nothing() -> None:
+    assert reason(conditions(seen(pods=(pod(ended=True), pod(deleting=True))), (), NOW)) == "Provisioning"
+
+
+def test_model_status_is_what_the_loader_of_the_current_spec_reported() -> None:
+    report = model_status(seen(pods=(pod(template_hash="older", loader_message=loaded(sha256="old")), pod())))
+    assert report is not None
+    assert (report.sha256, report.bytes) == ("ab", 90_000_000)
+    assert model_status(seen(pods=(pod(loader_message="not json"),))) is None
