@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterError
@@ -44,3 +47,16 @@ def load(cluster: Cluster, namespace: str, name: str, directory: Path) -> Path:
 def serve(cluster: Cluster, triton: Triton, namespace: str, name: str, directory: Path) -> None:
     """Let Triton answer for a ModelDeployment at every pod's address."""
     triton.serve(load(cluster, namespace, name, directory))
+
+
+def generate(address: str, name: str, text: str, label: str) -> dict[str, Any]:
+    """What Triton's generate endpoint at a pod's address answers, as any HTTP client would ask it."""
+    url = f"http://{address}:8000/v2/models/{name}/generate"
+    body = json.dumps({"text": text, "label": label}).encode()
+    try:
+        with urllib.request.urlopen(url, data=body, timeout=10) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        raise ClusterError(f"{url}: HTTP {error.code}: {error.read().decode()}") from None
+    except OSError as error:
+        raise ClusterError(f"{url}: {error}") from None

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.chart import install
 from tests.cluster.cluster import Cluster
 from tests.cluster.models import serve
 from tests.cluster.operator import Operator
 from tests.cluster.pools import NodePool
 from tests.cluster.triton import Triton
-from tests.e2e.user import User
+from tests.cluster.user import User
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-SYSTEM = "modelmeter-system"
 POOLS = (
     NodePool(name="l4", product="NVIDIA-L4", nodes=4, gpus_per_node=4),
     NodePool(name="t4-spot", product="Tesla-T4", nodes=2, gpus_per_node=1, capacity_type="spot"),
+    NodePool(name="cpu", nodes=1, gpus_per_node=0),
 )
 
 
@@ -38,20 +37,10 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
         yield running
 
 
-def helm(cluster: Cluster, *arguments: str) -> str:
-    """Run helm as the administrator; its failure raises with its own words."""
-    command = [str(cluster.binaries / "helm"), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CHECKOUT)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
-
-
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Path:
     """The chart installed; a kubeconfig with the token of the ServiceAccount that it made, and no other right."""
-    helm(cluster, "install", "modelmeter", "charts/modelmeter", f"--namespace={SYSTEM}", "--create-namespace")
-    cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "pricebook.yaml")
-    return cluster.kubeconfig_for("modelmeter", SYSTEM)
+    return install(cluster)
 
 
 @pytest.fixture(scope="session")

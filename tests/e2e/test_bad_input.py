@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.user import MODELS, User, model
+from tests.cluster.user import MODELS, User, model
 
 pytestmark = pytest.mark.e2e
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.chart import CHECKOUT, SYSTEM
 from tests.cluster.cluster import Cluster
+from tests.cluster.models import generate
 from tests.cluster.operator import Operator
-from tests.e2e.conftest import CHECKOUT, SYSTEM
+from tests.cluster.user import MODELS, User, model
 from tests.e2e.pod_watcher import PodWatcher
-from tests.e2e.user import MODELS, User, model
 
 pytestmark = pytest.mark.e2e
 
@@ -138,12 +138,9 @@ def test_a_pods_address_answers_with_the_score_of_the_real_bert(
     user.wait_ready("classifier", "1/1")
     address = user.list("pods")[0]["status"]["podIP"]
 
-    def predict(label: str) -> dict[str, Any]:
-        body = json.dumps({"text": "a novel by a famous author", "label": label})
-        url = f"http://{address}:8000/v2/models/classifier/generate"
-        return dict(json.loads(subprocess.check_output(["curl", "-sS", "--fail-with-body", url, "-d", body])))
-
-    right, wrong = predict("books"), predict("phones")
+    right, wrong = (
+        generate(address, "classifier", "a novel by a famous author", label) for label in ("books", "phones")
+    )
     assert right["score"] > wrong["score"] + 0.1
     assert len(right["probability"]) == 3
     assert sum(right["probability"]) == pytest.approx(1, abs=1e-5)

@@ -13,6 +13,13 @@ from tests.cluster.cluster import Cluster
 
 MODELS = "modeldeployments.modelmeter.dev"
 PATIENCE_SECONDS = 90.0
+CHECKPOINT = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "models"},
+    "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+"""The claim that holds the team's checkpoints: what source pvc://models/... names."""
 
 
 class User:
@@ -22,6 +29,7 @@ class User:
         self.cluster = cluster
         self.namespace = namespace
         cluster.kubectl("create", "namespace", namespace)
+        self.apply(CHECKPOINT)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:
         """What kubectl prints; its failure raises with its own words."""
