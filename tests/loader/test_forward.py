@@ -2,13 +2,14 @@
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from modelmeter.loader import bert, repository
+from modelmeter.loader import bert, repository, weights
 from modelmeter.loader.backend import encoder, tensors
 from modelmeter.loader.backend.scoring import Rows, Scores, make_scorer
 from modelmeter.loader.errors import UnsupportedModelError
@@ -30,9 +31,8 @@ class Served:
         version = folder / f"{spec.name}-bert" / "1"
         settings = json.loads((version / "settings.json").read_text())
         self.labels = json.loads((folder / f"{spec.name}-tokenizer" / "1" / "settings.json").read_text())["labels"]
-        self.encoder = encoder.Encoder(
-            encoder.Shape(**settings["shape"]), tensors.read(version / "weights.safetensors")
-        )
+        arrays = {name: tensor.make() for name, tensor in tensors.read(version / "weights.safetensors").items()}
+        self.encoder = encoder.Encoder(encoder.Shape(**settings["shape"]), arrays)
         known = [np.array(tokens) for tokens in settings["label_tokens"]]
         self.scorer = make_scorer(settings["scorer"], self.encoder, known)
         self.tokenizer = repository._tokenizer(checkpoint / "tokenizer.json", spec, bert.parse(checkpoint))
@@ -120,7 +120,7 @@ def test_bfloat16_is_read(tmp_path: Path) -> None:
     path = tmp_path / "b.safetensors"
     header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + (values.view("<u4") >> 16).astype("<u2").tobytes())
-    assert (tensors.read(path)["w"] == values).all()
+    assert (tensors.read(path)["w"].make() == values).all()
 
 
 def test_erf_is_exact_to_a_millionth() -> None:
@@ -146,6 +146,9 @@ def test_passes_cover_every_row_once_within_the_bound() -> None:
         ({"num_attention_heads": 0}, "num_attention_heads"),
         ({"num_hidden_layers": "2"}, "num_hidden_layers"),
         ({"is_decoder": True}, "decoder"),
+        ({"layer_norm_eps": "small"}, "layer_norm_eps"),
+        ({"architectures": ["BertForSequenceClassification"], "id2label": ["a", "b"]}, "id2label"),
+        ({"architectures": ["BertForSequenceClassification"], "id2label": {"0": "a", "2": "b"}}, "id2label"),
     ],
 )
 def test_a_config_that_cannot_work_is_named(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
@@ -166,15 +169,57 @@ def test_weights_that_contradict_the_config_are_named(tmp_path: Path, checkpoint
     ):
         (checkpoint / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(UnsupportedModelError, match=says):
-            bert.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+            weights.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
 
 
-@pytest.mark.parametrize("damage", [b"", b"short", b"\xff" * 64, None])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"short",
+        b"\xff" * 64,
+        None,
+        *(len(header).to_bytes(8, "little") + header for header in (b"[]", b'{"w": 1}', b'{"w": {"dtype": "F32"}}')),
+    ],
+)
 def test_damaged_weights_are_refused(tmp_path: Path, checkpoint: Path, damage: bytes | None) -> None:
     path = checkpoint / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
     with pytest.raises(UnsupportedModelError, match=r"model\.safetensors"):
-        bert.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+        weights.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+
+
+def test_a_module_that_would_be_left_out_is_refused(checkpoint: Path) -> None:
+    kinds = ["Transformer", "Pooling", "Dense", "Normalize"]
+    modules = [{"idx": i, "type": f"sentence_transformers.models.{kind}"} for i, kind in enumerate(kinds)]
+    (checkpoint / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(UnsupportedModelError, match=r"modules\.json has Dense, which would be left out"):
+        bert.parse(checkpoint)
+    (checkpoint / "modules.json").write_text(json.dumps([*modules[:2], modules[3]]))
+    assert bert.parse(checkpoint).shape.pooling == "mean"
+
+
+def test_conversion_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
+    config = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 24}
+    checkpoint = tiny(tmp_path / "big", **config)
+    model = bert.parse(checkpoint)
+    path = checkpoint / "model.safetensors"
+    stored = {name: tensor.make() for name, tensor in tensors.read(path).items()}
+    header, data, offset = {}, [], 0
+    for name, array in stored.items():  # numpy has no bfloat16: keep the upper halves
+        halves = (array.view("<u4") >> 16).astype("<u2").tobytes()
+        span = [offset, offset + len(halves)]
+        header[name] = {"dtype": "BF16", "shape": list(array.shape), "data_offsets": span}
+        data.append(halves)
+        offset += len(halves)
+    encoded = json.dumps(header).encode()
+    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"".join(data))
+    del stored, data
+    tracemalloc.start()
+    weights.convert(checkpoint, model, "fp32", tmp_path / "weights")
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < (tmp_path / "weights").stat().st_size / 4
 
 
 def test_pooling_follows_the_checkpoint(checkpoint: Path) -> None:

@@ -4,7 +4,8 @@ Runs as the init container of the model's pods (`modelmeter load`), so it knows 
 reads a source, writes a folder and leaves its result in the termination log.
 
     fetch       source -> folder with config.json, model.safetensors, tokenizer.json
-    bert        that folder -> a checked description of the encoder and a weights file
+    bert        that folder -> a checked description of the encoder
+    weights     its tensors -> the weights file of our forward pass
     repository  both -> tokenizer, bert and the ensemble, as Triton wants them
     publish     the finished folder -> its place, in one step
     backend/    what runs inside Triton: numpy and tokenizers only, no import of the rest of modelmeter

@@ -8,8 +8,8 @@ from modelmeter.loader.errors import IncompleteModelError, SourceError
 from modelmeter.loader.spec import LoadResult
 
 REQUIRED: Final = ("config.json", "model.safetensors", "tokenizer.json")
-# How a sentence encoder pools its tokens, in sentence-transformers' layout. Without it: the mean.
-OPTIONAL: Final = ("1_Pooling/config.json",)
+# What a sentence encoder consists of and how it pools its tokens, in sentence-transformers' layout.
+OPTIONAL: Final = ("1_Pooling/config.json", "modules.json")
 
 
 def present(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from modelmeter.loader import bert, triton_config
+from modelmeter.loader import bert, triton_config, weights
 from modelmeter.loader.backend import FOLDER as BACKEND
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import LoadSpecError, UnsupportedModelError
@@ -53,7 +53,7 @@ def write(checkpoint: Path, repository: Path, spec: LoadSpec) -> None:
 
     version = _model_folder(repository, triton_config.bert(spec))
     _copy_backend(version, BERT_FILES)
-    bert.convert(checkpoint, model, spec.precision, version / "weights.safetensors")
+    weights.convert(checkpoint, model, spec.precision, version / "weights.safetensors")
     _write_json(version / "settings.json", {**model.settings(), "label_tokens": label_tokens})
 
     _model_folder(repository, triton_config.ensemble(spec))

@@ -19,7 +19,8 @@ class TritonPythonModel:
         """Map the weights that lie beside this file and embed the known labels."""
         folder = Path(__file__).parent
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        encoder = Encoder(Shape(**settings["shape"]), tensors.read(folder / "weights.safetensors"))
+        stored = tensors.read(folder / "weights.safetensors")
+        encoder = Encoder(Shape(**settings["shape"]), {name: tensor.make() for name, tensor in stored.items()})
         known_labels = [np.array(tokens, np.int32) for tokens in settings["label_tokens"]]
         self.score = make_scorer(settings["scorer"], encoder, known_labels)
 
