@@ -32,7 +32,7 @@ def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
                 repository.write(folder, staging, spec)
             record |= result.to_mapping()
     except OSError as error:
-        raise DestinationError(f"cannot write {destination}: {error}", "check the volume's size and rights") from error
+        raise DestinationError(f"cannot write {destination}: {error}", "check the volumes' size and rights") from error
     return result
 
 

@@ -8,6 +8,7 @@ may do so at once on a shared volume: the first to finish wins, the others find 
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any, Final
 from modelmeter.loader.errors import DestinationError
 
 RECORD: Final = "modelmeter.json"
+KEY_DIGITS: Final = 16
 
 
 def published(destination: Path, key: str) -> dict[str, Any] | None:
@@ -46,7 +48,7 @@ def publishing(destination: Path, key: str, record: dict[str, Any]) -> Iterator[
             yield staging
             (staging / RECORD).write_text(json.dumps({**record, "key": key}, indent=2), encoding="utf-8")
             _sync(staging)
-            _replace(destination, staging, destination.parent / f".{destination.name}.{key[:16]}")
+            _replace(destination, staging, destination.parent / f".{destination.name}.{key[:KEY_DIGITS]}")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -81,8 +83,9 @@ def _remove_old(destination: Path, keep: set[str | None]) -> None:
 
     The last version stays: a server of a pod that is going may still read it.
     """
-    for folder in destination.parent.glob(f".{destination.name}.*"):
-        if folder.is_symlink() or folder.name in keep:
+    ours = re.compile(rf"\.{re.escape(destination.name)}\.(partial-.*|[0-9a-f]{{{KEY_DIGITS}}})")
+    for folder in destination.parent.iterdir():
+        if not ours.fullmatch(folder.name) or folder.name in keep:
             continue
         with suppress(OSError), _locked(folder):
             shutil.rmtree(folder, ignore_errors=True)
