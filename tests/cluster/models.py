@@ -6,6 +6,7 @@ KWOK's pods run nothing, so the init container's command runs here, with the Con
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -28,10 +29,8 @@ def load(cluster: Cluster, namespace: str, name: str, directory: Path) -> Path:
     )
     spec = json.loads(config_map["data"]["model.json"])
     claims = directory / "claim"
-    claims.mkdir(parents=True, exist_ok=True)
-    link = claims / "minilm"
-    if not link.exists():
-        link.symlink_to(minilm_directory())
+    if not claims.exists():
+        shutil.copytree(minilm_directory(), claims / "minilm")
     # No GPU here: the same model, placed on the CPU.
     spec |= {"claimDirectory": str(claims), "instanceKind": "KIND_CPU"}
     file = directory / "model.json"
