@@ -83,7 +83,7 @@ def test_a_wrong_checksum_is_refused(web: Web, tmp_path: Path) -> None:
 
 
 def test_a_full_volume_is_no_fault_of_the_source(web: Web) -> None:
-    web.files["file"] = BODY
+    web.files["file"] = b"short enough for a buffer"
     with pytest.raises(DestinationError, match="No space left"):
         fetched(web, Path("/dev/full"))
 

@@ -22,6 +22,7 @@ DAMAGE: Final = (
 )  # fmt: skip
 # Unpacked size of all files: a bound for archives that are made to unpack without end.
 UNPACKED_BYTES_LIMIT: Final = 64 << 30
+COPIED_BYTES: Final = 1 << 20
 
 
 def is_archive(path: str) -> bool:
@@ -42,6 +43,7 @@ def extract(packed: Path, folder: Path) -> None:
             with tarfile.open(packed) as tar:
                 # The last entry of a name counts, as unpacking would leave it; links and devices are passed over.
                 tarred_files = {entry.name: entry for entry in tar if entry.isreg()}
+                _read_to_end(tar)
                 for member, name in _wanted({path: entry.size for path, entry in tarred_files.items()}).items():
                     tarred = tar.extractfile(tarred_files[member])
                     assert tarred is not None  # a regular file
@@ -68,7 +70,14 @@ def _wanted(sizes_bytes: dict[str, int]) -> dict[str, str]:
     return wanted
 
 
+def _read_to_end(tar: tarfile.TarFile) -> None:
+    """Read what follows the tar's end: the checksum of gzip, bzip2 and xz stands there."""
+    assert tar.fileobj is not None
+    while tar.fileobj.read(COPIED_BYTES):
+        pass
+
+
 def _write(stream: IO[bytes], target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
     with target.open("wb") as file:
-        shutil.copyfileobj(stream, file, 1 << 20)
+        shutil.copyfileobj(stream, file, COPIED_BYTES)

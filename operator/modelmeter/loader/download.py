@@ -132,16 +132,22 @@ def _version(headers: Message) -> str | None:
 def _receive(response: http.client.HTTPResponse, target: Path, *, append: bool) -> None:
     expected_bytes = response.length
     received_bytes = 0
-    with target.open("ab" if append else "wb") as file:
-        while chunk := response.read(CHUNK_BYTES):
-            try:
+    try:
+        with target.open("ab" if append else "wb") as file:
+            while chunk := _read(response):
                 file.write(chunk)
-                file.flush()  # else a full volume would show at the close, as a fault of the network
-            except OSError as error:  # no fault of the source: another attempt would not help
-                raise DestinationError(f"cannot write {target.name}: {error}", "check the volume's size") from error
-            received_bytes += len(chunk)
+                received_bytes += len(chunk)
+    except OSError as error:  # no fault of the source: another attempt would not help
+        raise DestinationError(f"cannot write {target.name}: {error}", "check the volume's size and rights") from error
     if expected_bytes is not None and received_bytes != expected_bytes:
         raise _Broken(f"the connection ended after {received_bytes} of {expected_bytes} bytes")
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(CHUNK_BYTES)
+    except (http.client.HTTPException, OSError) as error:
+        raise _Broken(str(error)) from error
 
 
 def _check(wanted: Download, sha256: str) -> None:

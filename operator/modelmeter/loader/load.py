@@ -15,7 +15,7 @@ from modelmeter.loader.fetch import fetch, fingerprint
 from modelmeter.loader.spec import LoadResult, LoadSpec
 
 # Raise it when the loader writes other weights or configurations, so that a kept volume is written again.
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 
 
 def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:

@@ -36,8 +36,6 @@ def tokenizer(spec: LoadSpec) -> Any:
     """Return the ModelConfig of the tokenizer; it always runs on the CPU."""
     config = _python_model(tokenizer_name(spec.name), spec, TEXTS, TOKENS)
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
-    strings = {name: _zeros(STRING, 1) for name, _, _ in TEXTS}
-    config.model_warmup.add(name="empty", batch_size=1, inputs=strings)
     return config
 
 
@@ -51,11 +49,7 @@ def bert(spec: LoadSpec) -> Any:
     config.instance_group.add(kind=kind, count=spec.instance_count)
     lengths = sorted({*(n for n in WARM_UP_TOKENS if n < spec.max_sequence_length), spec.max_sequence_length})
     for length in lengths:
-        inputs = {
-            "text_tokens": _zeros(INT32, length),
-            "label_tokens": _zeros(INT32, 2),
-            "label_index": _zeros(INT32, 1),
-        }
+        inputs = {"text_tokens": _zeros(length), "label_tokens": _zeros(2), "label_index": _zeros(1)}
         config.model_warmup.add(name=f"tokens-{length}", batch_size=1, inputs=inputs)
     return config
 
@@ -97,5 +91,5 @@ def _declare(config: Any, inputs: Tensors, outputs: Tensors) -> None:
         config.output.add(name=name, data_type=data_type, dims=[size])
 
 
-def _zeros(data_type: Any, size: int) -> Any:
-    return pb.ModelWarmup.Input(data_type=data_type, dims=[size], zero_data=True)
+def _zeros(size: int) -> Any:
+    return pb.ModelWarmup.Input(data_type=INT32, dims=[size], zero_data=True)
