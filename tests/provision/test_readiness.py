@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,10 @@ def test_model_status_is_what_the_loader_of_the_current_spec_reported() -> None:
     assert report is not None
     assert (report.sha256, report.bytes) == ("ab", 90_000_000)
     assert model_status(seen(pods=(pod(loader_message="not json"),))) is None
+
+
+def test_every_reason_is_documented() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    documented = [(row[0], row[1], row[2] == "event") for row in rows if len(row) == 4][2:]
+    assert documented == [(check.reason, check.condition, check.problem) for check in (*CHAIN, *COST)]
