@@ -15,7 +15,6 @@ PLURALS: Final = {
     "Service": ("v1", "services"),
     "Event": ("v1", "events"),
     "Deployment": ("apps/v1", "deployments"),
-    "Lease": ("coordination.k8s.io/v1", "leases"),
     "ModelDeployment": (API_VERSION, "modeldeployments"),
     "PriceBook": (API_VERSION, "pricebooks"),
     "CostStatement": (API_VERSION, "coststatements"),
