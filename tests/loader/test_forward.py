@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from modelmeter.loader import bert, repository, weights
-from modelmeter.loader.backend import encoder, tensors
+from modelmeter.loader.backend import batching, encoder, tensors
 from modelmeter.loader.backend.scoring import Rows, Scores, make_scorer
 from modelmeter.loader.errors import UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
@@ -130,9 +130,9 @@ def test_erf_is_exact_to_a_millionth() -> None:
 
 def test_passes_cover_every_row_once_within_the_bound() -> None:
     lengths = [int(n) for n in np.random.default_rng(1).integers(1, 513, 300)]
-    groups = list(encoder.passes(lengths))
+    groups = list(batching.passes(lengths))
     assert sorted(row for group in groups for row in group) == list(range(300))
-    assert max(len(group) * max(lengths[row] for row in group) for group in groups) <= encoder.PASS_TOKENS
+    assert max(len(group) * max(lengths[row] for row in group) for group in groups) <= batching.PASS_TOKENS
 
 
 @pytest.mark.parametrize(

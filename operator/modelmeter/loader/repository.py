@@ -21,9 +21,10 @@ from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import LoadSpecError, UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
 
-TOKENIZER_FILES: Final = {"tokenizer_model.py": "model.py", "encoder.py": "encoder.py"}
+TOKENIZER_FILES: Final = {"tokenizer_model.py": "model.py", "batching.py": "batching.py"}
 BERT_FILES: Final = {
     "bert_model.py": "model.py",
+    "batching.py": "batching.py",
     "encoder.py": "encoder.py",
     "scoring.py": "scoring.py",
     "tensors.py": "tensors.py",

@@ -4,21 +4,19 @@ Vaswani et al. 2017 (attention, eq. 1), Devlin et al. 2018 (embeddings, pooler),
 (GELU), Ba et al. 2016 (layer norm). Dropout is the identity when serving. Shapes: n sequences, t tokens,
 h hidden size, a heads of d = h / a.
 
-Tokens are int arrays, padded with -1 on the right: a token below 0 is no token.
+Arithmetic is in float32, and in place where an array is ours: a big one costs more to make than to fill.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.integer[Any]]
+from .batching import Ints, pad, passes
 
-# Tokens, padding included, of one pass through the layers: bounds the memory of a big batch.
-PASS_TOKENS: Final = 4096
+Floats = npt.NDArray[np.float32]
 
 # erf(x) = x P(x^2) / Q(x^2) on [-4, 4]: numerator and denominator, highest power first, as in Eigen and XLA.
 ERF_NUMERATOR: Final = (
@@ -44,15 +42,20 @@ def erf(x: Floats) -> Floats:
 
     numpy has none, and scipy is not in Triton's image.
     """
-    x = np.clip(x, -4.0, 4.0)
+    x = np.clip(x, np.float32(-4.0), np.float32(4.0))
     square = x * x
-    ratio: Floats = x * _polynomial(ERF_NUMERATOR, square) / _polynomial(ERF_DENOMINATOR, square)
-    return ratio
+    x *= _polynomial(ERF_NUMERATOR, square)
+    x /= _polynomial(ERF_DENOMINATOR, square)
+    return x
 
 
 def gelu(x: Floats) -> Floats:
     """Return x times the normal distribution function of x, exact (erf) form."""
-    return np.float32(0.5) * x * (np.float32(1.0) + erf(x * np.float32(0.5**0.5)))
+    share = erf(x * np.float32(0.5**0.5))
+    share += np.float32(1.0)
+    share *= np.float32(0.5)
+    share *= x
+    return share
 
 
 def gelu_tanh(x: Floats) -> Floats:
@@ -77,17 +80,20 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Floats], Floats]]] = {
 
 def layer_norm(x: Floats, weight: Floats, bias: Floats, epsilon: float) -> Floats:
     """Shift and scale the last axis to mean 0 and variance 1, then by weight and bias."""
-    centred = x - x.mean(axis=-1, keepdims=True)
-    variance = np.square(centred).mean(axis=-1, keepdims=True)
-    scaled: Floats = centred / np.sqrt(variance + np.float32(epsilon)) * weight + bias
-    return scaled
+    x = x - x.mean(axis=-1, keepdims=True)
+    variance = np.square(x).mean(axis=-1, keepdims=True)
+    x /= np.sqrt(variance + np.float32(epsilon))
+    x *= weight
+    x += bias
+    return x
 
 
 def softmax(x: Floats) -> Floats:
     """Return the softmax over the last axis; -inf has the share 0."""
-    weights: Floats = np.exp(x - x.max(axis=-1, keepdims=True))
-    shares: Floats = weights / weights.sum(axis=-1, keepdims=True)
-    return shares
+    x = x - x.max(axis=-1, keepdims=True)
+    np.exp(x, out=x)
+    x /= x.sum(axis=-1, keepdims=True)
+    return x
 
 
 @dataclass(frozen=True)
@@ -119,21 +125,22 @@ class Encoder:
 
     def classify(self, sequences: Sequence[Ints]) -> Floats:
         """Return the classifier's logits [n, classes]."""
-        w = self.weights
-        pooled = np.tanh(self._pool(sequences, self.first) @ w["pooler.weight"] + w["pooler.bias"])
-        logits: Floats = pooled @ w["classifier.weight"] + w["classifier.bias"]
-        return logits
+        return self._project(np.tanh(self._project(self._pool(sequences, self.first), "pooler")), "classifier")
 
     def hidden(self, tokens: Ints) -> Floats:
-        """Return the last layer's states [n, t, h] for padded tokens [n, t]."""
-        w, epsilon = self.weights, self.shape.layer_norm_epsilon
+        """Return the last layer's states [n, t, h] for padded tokens [n, t].
+
+        Between the layers they are [n t, h], so that each projection is one product and not one a sequence.
+        """
+        w = self.weights
         mask = np.where(tokens >= 0, np.float32(0.0), np.float32(-np.inf))[:, None, None, :]
         # Sentences alone have token type 0 throughout; the loader has added its row to the positions.
         x = w["embeddings.word"][np.maximum(tokens, 0)] + w["embeddings.position"][: tokens.shape[1]]
-        x = layer_norm(x, w["embeddings.norm.weight"], w["embeddings.norm.bias"], epsilon)
+        x = x.reshape(-1, self.hidden_size)
+        x = self._norm(x, "embeddings.norm")
         for layer in range(self.shape.layers):
             x = self._layer(x, mask, f"layer.{layer}")
-        return x
+        return x.reshape(*tokens.shape, self.hidden_size)
 
     @staticmethod
     def mean(hidden: Floats, tokens: Ints) -> Floats:
@@ -148,22 +155,31 @@ class Encoder:
         return hidden[:, 0]
 
     def _layer(self, x: Floats, mask: Floats, prefix: str) -> Floats:
-        w, epsilon = self.weights, self.shape.layer_norm_epsilon
-        context = self._attend(x @ w[f"{prefix}.qkv.weight"] + w[f"{prefix}.qkv.bias"], mask)
-        x = x + context @ w[f"{prefix}.attention.weight"] + w[f"{prefix}.attention.bias"]
-        x = layer_norm(x, w[f"{prefix}.attention.norm.weight"], w[f"{prefix}.attention.norm.bias"], epsilon)
-        inner = self.activation(x @ w[f"{prefix}.up.weight"] + w[f"{prefix}.up.bias"])
-        x = x + inner @ w[f"{prefix}.down.weight"] + w[f"{prefix}.down.bias"]
-        return layer_norm(x, w[f"{prefix}.norm.weight"], w[f"{prefix}.norm.bias"], epsilon)
+        context = self._attend(self._project(x, f"{prefix}.qkv"), mask)
+        x = self._norm(x + self._project(context, f"{prefix}.attention"), f"{prefix}.attention.norm")
+        inner = self.activation(self._project(x, f"{prefix}.up"))
+        return self._norm(x + self._project(inner, f"{prefix}.down"), f"{prefix}.norm")
+
+    def _project(self, x: Floats, name: str) -> Floats:
+        """x W + b."""
+        projected: Floats = x @ self.weights[f"{name}.weight"]
+        projected += self.weights[f"{name}.bias"]
+        return projected
+
+    def _norm(self, x: Floats, name: str) -> Floats:
+        return layer_norm(
+            x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], self.shape.layer_norm_epsilon
+        )
 
     def _attend(self, qkv: Floats, mask: Floats) -> Floats:
-        """softmax(q k^T / sqrt(d)) v for each head: [n, t, 3h] -> [n, t, h]."""
-        n, t, _ = qkv.shape
+        """softmax(q k^T / sqrt(d)) v for each head: [n t, 3h], mask [n, 1, 1, t] -> [n t, h]."""
+        n, t = mask.shape[0], mask.shape[-1]
         heads, h = self.shape.heads, self.hidden_size
         q, k, v = qkv.reshape(n, t, 3, heads, h // heads).transpose(2, 0, 3, 1, 4)
-        scores = q @ k.swapaxes(-1, -2) / np.float32((h // heads) ** 0.5) + mask
+        scores = (q * np.float32((h // heads) ** -0.5)) @ k.swapaxes(-1, -2)
+        scores += mask
         context: Floats = softmax(scores) @ v
-        return context.transpose(0, 2, 1, 3).reshape(n, t, h)
+        return context.transpose(0, 2, 1, 3).reshape(n * t, h)
 
     def _pool(self, sequences: Sequence[Ints], pool: Callable[[Floats, Ints], Floats]) -> Floats:
         pooled = np.empty((len(sequences), self.hidden_size), np.float32)
@@ -171,31 +187,6 @@ class Encoder:
             tokens = pad([sequences[row] for row in rows])
             pooled[rows] = pool(self.hidden(tokens), tokens)
         return pooled
-
-
-def passes(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group row numbers into passes of similar length, so that little is spent on padding.
-
-    >>> list(passes([3, 100, 4]))
-    [[0, 2], [1]]
-    """
-    rows: list[int] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        too_many = (len(rows) + 1) * lengths[row] > PASS_TOKENS
-        if rows and (too_many or lengths[row] > 2 * lengths[rows[0]]):
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows
-
-
-def pad(sequences: Sequence[Ints]) -> npt.NDArray[np.int32]:
-    """Stack sequences of different length into [n, t], with -1 where there is no token."""
-    stacked = np.full((len(sequences), max(map(len, sequences))), -1, np.int32)
-    for row, sequence in enumerate(sequences):
-        stacked[row, : len(sequence)] = sequence
-    return stacked
 
 
 def _polynomial(coefficients: Sequence[float], x: Floats) -> Floats:

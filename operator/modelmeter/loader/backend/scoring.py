@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from .encoder import Encoder, Floats, Ints, softmax
+from .batching import Ints
+from .encoder import Encoder, Floats, softmax
 
 # Sentence encoders are trained with the softmax of 20 times the cosine (sentence-transformers' scale).
 TEMPERATURE: Final = np.float32(1.0 / 20.0)

@@ -1,0 +1,41 @@
+"""Sequences of different length, stacked for the forward pass.
+
+Tokens are int arrays, padded with -1 on the right: a token below 0 is no token.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.integer[Any]]
+
+# Tokens, padding included, of one pass through the layers: more make its arrays outgrow the processor's caches
+# (MiniLM, 32 texts of 128 tokens: 0.84 s with 1024, 1.03 s with 4096), fewer make its products small.
+PASS_TOKENS: Final = 1024
+
+
+def passes(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Group row numbers into passes of similar length, so that little is spent on padding.
+
+    >>> list(passes([3, 100, 4]))
+    [[0, 2], [1]]
+    """
+    rows: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        too_many = (len(rows) + 1) * lengths[row] > PASS_TOKENS
+        if rows and (too_many or lengths[row] > 2 * lengths[rows[0]]):
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
+
+
+def pad(sequences: Sequence[Ints]) -> npt.NDArray[np.int32]:
+    """Stack sequences of different length into [n, t], with -1 where there is no token."""
+    stacked = np.full((len(sequences), max(map(len, sequences))), -1, np.int32)
+    for row, sequence in enumerate(sequences):
+        stacked[row, : len(sequence)] = sequence
+    return stacked
