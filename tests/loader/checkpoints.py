@@ -1,6 +1,7 @@
 """Builds tiny random BERT checkpoints, as transformers would save them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,27 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def tiny(folder: Path, seed: int = 7, dtype: str = "<f4", **changes: Any) -> Path:
-    """Write a complete checkpoint; `changes` go to config.json. Classifiers get their head."""
+def tiny(
+    folder: Path,
+    seed: int = 7,
+    dtype: str = "<f4",
+    rename: Callable[[str], str] = str,
+    without: str = "-",
+    **changes: Any,
+) -> Path:
+    """Write a complete checkpoint; `changes` go to config.json. Classifiers get their head.
+
+    rename: a tensor's name in the file. without: leaves out the tensors whose names hold it.
+    """
     config = CONFIG | changes
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     tokenizer().save(str(folder / "tokenizer.json"))
     random = np.random.default_rng(seed)
     tensors = {
-        name: (random.normal(0, 0.5, shape) + (1.0 if name.endswith("LayerNorm.weight") else 0.0)).astype(dtype)
+        rename(name): (random.normal(0, 0.5, shape) + (1.0 if name.endswith("LayerNorm.weight") else 0.0)).astype(dtype)
         for name, shape in shapes(config).items()
+        if without not in name
     }
     save_file(tensors, folder / "model.safetensors")
     return folder

@@ -5,6 +5,8 @@ One sequence at a time, no padding, no mask, float64, the checkpoint's own names
 
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,23 @@ Vector = npt.NDArray[np.float64]
 SCALE = 20.0
 
 
+ACTIVATIONS: dict[str, Callable[[float], float]] = {
+    "relu": lambda x: max(x, 0.0),
+    "gelu": lambda x: x * 0.5 * (1.0 + math.erf(x / math.sqrt(2.0))),
+    "gelu_new": lambda x: 0.5 * x * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3))),
+}
+
+
 class Reference:
     """A checkpoint's files, computed by the book."""
 
     def __init__(self, folder: Path, max_tokens: int = 128) -> None:
         self.config = json.loads((folder / "config.json").read_text())
         stored = load_file(folder / "model.safetensors")
-        self.weights = {name.removeprefix("bert."): array.astype(np.float64) for name, array in stored.items()}
+        self.weights = {
+            re.sub("gamma$", "weight", re.sub("beta$", "bias", name.removeprefix("bert."))): array.astype(np.float64)
+            for name, array in stored.items()
+        }
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens)
@@ -74,8 +86,8 @@ class Reference:
             attended = self._linear(f"{prefix}.attention.output.dense", context)
             middle = self._norm(f"{prefix}.attention.output.LayerNorm", state + attended)
             inner = self._linear(f"{prefix}.intermediate.dense", middle)
-            gelu = np.array([x * 0.5 * (1.0 + math.erf(x / math.sqrt(2.0))) for x in inner])
-            outer = self._linear(f"{prefix}.output.dense", gelu)
+            activation = ACTIVATIONS[self.config["hidden_act"]]
+            outer = self._linear(f"{prefix}.output.dense", np.array([activation(x) for x in inner]))
             output.append(self._norm(f"{prefix}.output.LayerNorm", middle + outer))
         return output
 

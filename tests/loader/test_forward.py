@@ -14,7 +14,7 @@ from modelmeter.loader.backend import batching, encoder, tensors
 from modelmeter.loader.backend.scoring import Rows, Scores, make_scorer
 from modelmeter.loader.errors import UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
-from tests.loader.checkpoints import tiny
+from tests.loader.checkpoints import WORDS, tiny
 from tests.loader.reference import Reference
 
 TOLERANCE = 1e-4
@@ -53,6 +53,42 @@ def test_a_random_encoder_scores_as_the_reference(tmp_path: Path, checkpoint: Pa
     for text, score, probability in zip(TEXTS, scores.score, scores.probability, strict=True):
         assert score == pytest.approx(reference.score(text, "sports"), abs=TOLERANCE)
         assert probability == pytest.approx(reference.probability(text, "sports", list(labels)), abs=TOLERANCE)
+
+
+SHAPES: tuple[dict[str, Any], ...] = (
+    {"num_hidden_layers": 1, "num_attention_heads": 1, "hidden_size": 8},
+    {"num_hidden_layers": 4, "num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 8},
+    {"without": "pooler"},
+    {"architectures": ["BertForMaskedLM"], "type_vocab_size": 1, "rename": lambda name: f"bert.{name}"},
+    {"rename": lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("Norm.bias", "Norm.beta")},
+    {"hidden_act": "gelu_new"},
+    {"hidden_act": "relu"},
+    {"layer_norm_eps": 0.1},
+    {"dtype": "<f2"},
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(shape))
+def test_random_encoders_of_any_shape_and_length(tmp_path: Path, seed: int, shape: dict[str, Any]) -> None:
+    checkpoint = tiny(tmp_path / "c", seed, **shape)
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", labels=("sports",), max_sequence_length=24))
+    reference = Reference(checkpoint, 24)
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(WORDS[4:], size)) for size in (0, 1, 2, 5, 11, 30)]
+    for label in ("sports", "pasta salt"):
+        together = served.score(texts, [label] * len(texts))
+        for text, score, probability in zip(texts, together.score, together.probability, strict=True):
+            assert score == pytest.approx(reference.score(text, label), abs=TOLERANCE)
+            assert probability == pytest.approx(reference.probability(text, label, ["sports"]), abs=TOLERANCE)
+        alone = [served.score([text], [label]).score[0] for text in texts]
+        assert together.score == pytest.approx(np.array(alone), abs=1e-6)
+
+
+def test_a_classifier_without_its_pooler_is_refused(tmp_path: Path) -> None:
+    checkpoint = tiny(tmp_path / "c", architectures=["BertForSequenceClassification"], without="pooler", **CLASSES)
+    with pytest.raises(UnsupportedModelError, match=r"has no tensor pooler\.dense\.weight; save the whole model"):
+        Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=20))
 
 
 def test_a_real_encoder_scores_as_the_reference(tmp_path: Path, minilm: Path) -> None:
