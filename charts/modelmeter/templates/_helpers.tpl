@@ -1,26 +1,23 @@
-{{/* One operator a cluster: its names do not depend on the release's. */}}
-{{- define "modelmeter.name" -}}modelmeter{{- end }}
+{{- /* One modelmeter a cluster: no name depends on the release's. Helm itself adds managed-by. */}}
+{{- define "modelmeter.labels" -}}
+app.kubernetes.io/name: modelmeter
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
 
 {{- define "modelmeter.selector" -}}
 app.kubernetes.io/name: modelmeter
 app.kubernetes.io/component: operator
 {{- end }}
 
-{{- define "modelmeter.labels" -}}
-{{ include "modelmeter.selector" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
-{{- end }}
-
 {{- define "modelmeter.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* What the operator's pod and the release hook's have in common. */}}
+{{- /* What the operator's pod and the release hook's have in common. */}}
 {{- define "modelmeter.pod" -}}
-serviceAccountName: {{ include "modelmeter.name" . }}
+serviceAccountName: modelmeter
+automountServiceAccountToken: true
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
