@@ -168,8 +168,13 @@ def test_a_folder_of_somebody_else_is_not_touched(checkpoint: Path, target: Path
 
 def test_a_destination_that_cannot_be_made_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DestinationError, match=r"cannot write .*file/repository"):
+    with pytest.raises(DestinationError, match=r"cannot fill .*file/repository"):
         load.load(f"file://{checkpoint}", tmp_path / "file" / "repository", LoadSpec("m"))
+
+
+def test_a_source_that_the_system_refuses_is_named(checkpoint: Path, target: Path) -> None:
+    status, report = run(f"file://{checkpoint}/{'a' * 300}", target)
+    assert (status, "File name too long" in report["error"]) == (1, True)
 
 
 CLASSIFIER = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "sports", "1": "cooking", "2": "x"}}

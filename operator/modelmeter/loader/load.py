@@ -20,11 +20,11 @@ LAYOUT: Final = 2
 
 def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
     """Make `destination` a model repository of `source`, unless it is one already for source and spec."""
-    key = _key(source, spec)
-    if record := publish.published(destination, key):
-        return LoadResult(record["files"], record["bytes"], record["sha256"], reused=True)
-    record = {"source": shown(source)}
     try:
+        key = _key(source, spec)
+        if record := publish.published(destination, key):
+            return LoadResult(record["files"], record["bytes"], record["sha256"], reused=True)
+        record = {"source": shown(source)}
         with publish.publishing(destination, key, record) as staging:
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=staging) as workspace:
                 folder = fetch(source, Path(workspace), Path(spec.claim_directory))
@@ -32,7 +32,8 @@ def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
                 repository.write(folder, staging, spec)
             record |= result.to_mapping()
     except OSError as error:
-        raise DestinationError(f"cannot write {destination}: {error}", "check the volumes' size and rights") from error
+        # Of the source's volume or the destination's: the system's own words name the file.
+        raise DestinationError(f"cannot fill {destination}: {error}", "check the volumes' size and rights") from error
     return result
 
 
