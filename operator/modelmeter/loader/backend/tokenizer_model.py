@@ -10,7 +10,6 @@ import triton_python_backend_utils as pb_utils
 
 from .batching import pad
 
-
 # WordPiece takes longer words for unknown; with a space between, so many characters hold a token at least. The
 # rest of a text would be cut anyway, and to look at 10 MB of it takes 10 s that other requests wait.
 CHARACTERS_PER_TOKEN: Final = 101
