@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO_SECONDS ?= 0
+LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
 
@@ -49,5 +50,6 @@ manifests: crds ## Render manifests/install.yaml from the chart
 	@$(BIN)/python -m tests.generate install
 
 .PHONY: lock
-lock: ## Pin every dependency again (needs uv)
-	@uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+lock: ## Pin every dependency again, for development and for the image (needs uv)
+	@$(LOCK) --extra dev -o requirements.lock
+	@$(LOCK) --constraint requirements.lock -o requirements.image.lock

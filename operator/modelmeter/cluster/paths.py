@@ -10,6 +10,7 @@ from modelmeter.api.names import API_VERSION
 PLURALS: Final = {
     "Pod": ("v1", "pods"),
     "PersistentVolumeClaim": ("v1", "persistentvolumeclaims"),
+    "Namespace": ("v1", "namespaces"),
     "Node": ("v1", "nodes"),
     "ConfigMap": ("v1", "configmaps"),
     "Service": ("v1", "services"),

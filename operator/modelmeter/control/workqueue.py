@@ -22,27 +22,30 @@ class WorkQueue:
     def __init__(self, name: str, work: Callable[[str], Awaitable[None]]) -> None:
         self._name = name
         self._work = work
+        self._urgent: OrderedDict[str, None] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._working: set[str] = set()
-        self._again: set[str] = set()
+        self._again: dict[str, bool] = {}
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._filled = asyncio.Event()
 
     def __len__(self) -> int:
         """Keys that wait or are worked on."""
-        return len(self._waiting) + len(self._working)
+        return len(self._urgent) + len(self._waiting) + len(self._working)
 
     def add(self, key: str, urgent: bool = False) -> None:
-        """Work on `key` soon, `urgent` before all others; once more if it is being worked on now."""
+        """Work on `key` in its turn, `urgent` before all that is not; once more if it is being worked on now."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._working:
-            self._again.add(key)
+            self._again[key] = urgent or self._again.get(key, False)
             return
-        self._waiting.setdefault(key)
         if urgent:
-            self._waiting.move_to_end(key, last=False)
+            self._waiting.pop(key, None)
+            self._urgent.setdefault(key)
+        elif key not in self._urgent:
+            self._waiting.setdefault(key)
         self._filled.set()
 
     def add_later(self, key: str, seconds: float) -> None:
@@ -59,10 +62,10 @@ class WorkQueue:
 
     async def _worker(self) -> None:
         while True:
-            while not self._waiting:
+            while not (self._urgent or self._waiting):
                 self._filled.clear()
                 await self._filled.wait()
-            key, _ = self._waiting.popitem(last=False)
+            key, _ = (self._urgent or self._waiting).popitem(last=False)
             self._working.add(key)
             try:
                 await self._work(key)
@@ -76,8 +79,7 @@ class WorkQueue:
             finally:
                 self._working.discard(key)
                 if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
+                    self.add(key, urgent=self._again.pop(key))
 
     def _retry(self, key: str, error: Exception) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
