@@ -58,7 +58,7 @@ class Reflector(Generic[T]):
 
     def __init__(self, client: Client, path: str, kind: type[T], changed: Changed[T], selector: str = "") -> None:
         self.objects: dict[str, T] = {}
-        self.synced = asyncio.Event()
+        self._version = ""
         self._client = client
         self._path = path
         self._query = {"labelSelector": selector} if selector else {}
@@ -68,8 +68,8 @@ class Reflector(Generic[T]):
         self._decode_event = msgspec.json.Decoder(_Event).decode
 
     async def run(self) -> None:
-        """List and watch until cancelled; what fails is tried again."""
-        version = ""
+        """List, if nobody has, and watch until cancelled; what fails is tried again."""
+        version = self._version
         while True:
             try:
                 version = await self._watch(version or await self.list())
@@ -94,11 +94,12 @@ class Reflector(Generic[T]):
             known = before.get(uid)
             if known is None or known.metadata.resource_version != new.metadata.resource_version:
                 self._changed(known, new)
-        self.synced.set()
+        self._version = version
         return version
 
     async def _watch(self, version: str) -> str:
         query = {**self._query, "resourceVersion": version, "timeoutSeconds": WATCH_SECONDS}
+        since = version
         try:
             async for line in self._client.watch(self._path, **query):
                 version = self._handle(self._decode_event(line)) or version
@@ -106,7 +107,8 @@ class Reflector(Generic[T]):
             raise
         except ClusterError as error:
             log.info("%s: %s; watching on", self._path, error)
-            await asyncio.sleep(RETRY_SECONDS)
+            if version == since:
+                await asyncio.sleep(RETRY_SECONDS)
         return version
 
     def _handle(self, event: _Event) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from modelmeter.api.names import METERING_FINALIZER, PRICE_PROFILE
+from modelmeter.api.names import METERING_FINALIZER
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
@@ -22,7 +22,7 @@ from modelmeter.meter.account import NO_TARIFF, Facts
 from modelmeter.meter.account import account as account_for
 from modelmeter.meter.holding import Holding
 from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import captured_profile, claim_holding, encode_profile, node_profile, pod_holding
+from modelmeter.meter.observe import claim_holding, pod_holding
 from modelmeter.meter.page import Page, first_page, from_spec, to_spec
 from modelmeter.meter.prices import Tariff
 
@@ -93,7 +93,6 @@ class Metering:
             # Nothing is written and nothing released, so nothing is lost; a person has to look.
             account.metering_error = str(error)
             log.error("%s/%s: %s", account.ref.namespace, account.ref.name, error)
-        await self._capture_profiles(account)
         self._wait_for_ends(account)
         self._changed(uid)
 
@@ -154,23 +153,6 @@ class Metering:
     async def _let_go(self, kind: str, metadata: Metadata) -> None:
         where = path(kind, metadata.namespace, metadata.name)
         await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
-
-    async def _capture_profiles(self, account: Account) -> None:
-        """Note on each running pod what decides its price, while its node is there to tell."""
-        for pod in list(self.pods(account)):
-            node = self._view.nodes.get(pod.spec.node_name)
-            if node is None or captured_profile(pod) is not None:
-                continue
-            body = {
-                "metadata": {
-                    "uid": pod.metadata.uid,
-                    "annotations": {PRICE_PROFILE: encode_profile(node_profile(node))},
-                }
-            }
-            try:
-                await self._client.merge_patch(path("Pod", pod.metadata.namespace, pod.metadata.name), body)
-            except (NotFound, Conflict):
-                continue
 
     def _wait_for_ends(self, account: Account) -> None:
         """Come back for what ends in a moment: a node's clock may be ahead of ours."""

@@ -18,6 +18,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements
 from modelmeter.control import startup
 from modelmeter.control.accounts import Account, Accounts, account_of
+from modelmeter.control.capturing import Capturing
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
 from modelmeter.control.provisioning import Provisioning
@@ -57,6 +58,7 @@ class Operator:
         self.provisioning = Provisioning(
             client, self.view, self.accounts, settings.loader_image, self._news, self.metering.queue.add
         )
+        self.capturing = Capturing(client, self.view, self.accounts)
         self.probing = Probing(self.view, self.accounts, self._news)
         self._published: dict[str, datetime] = {}
         self._ticked: datetime | None = None
@@ -75,6 +77,7 @@ class Operator:
                 self.view.run(),
                 self.metering.queue.run(self._settings.metering_workers),
                 self.provisioning.queue.run(self._settings.apply_workers),
+                self.capturing.queue.run(self._settings.capture_workers),
                 self.probing.queue.run(self._settings.apply_workers),
                 self.publishing.queue.run(1),
                 self._tick(),
@@ -131,6 +134,7 @@ class Operator:
     def _everything(self, account: Account) -> None:
         uid = account.ref.uid
         self.metering.queue.add(uid)
+        self.capturing.pods_changed(account)
         if not account.gone:
             self.provisioning.queue.add(uid)
             self.publishing.queue.add(uid, urgent=True)
@@ -140,6 +144,7 @@ class Operator:
         account = self.accounts.owner(namespace, name, uid)
         if account is not None:
             self.metering.queue.add(account.ref.uid)
+            self.capturing.pods_changed(account)
             self.probing.pods_changed(account)
 
     def _child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:

@@ -36,13 +36,12 @@ def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
 
 
 def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, until: datetime | None = None) -> Page:
-    """Post every holding, and labour and operations, up to `to`; T becomes `to`.
+    """Post every holding, and labour and operations, up to `to`; T becomes `to`, and never goes back.
 
     `held` is all that exists: what has ended by `to` is settled first. A UID of `open` that is not among
     it lost its finalizer by force; it is closed at the old T. Overheads accrue no further than `until`.
     """
-    if to <= page.posted_through:
-        return page
+    to = max(to, page.posted_through)
     holdings = tuple(held)
     for finished in holdings:
         if finished.end is not None and finished.end <= to:
