@@ -10,6 +10,7 @@ from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.facts import pod_facts
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
+from modelmeter.provision.service import PORTS
 
 WELL_SECONDS: Final = 60.0
 """How often a model that answers is asked again."""
@@ -41,7 +42,7 @@ class Probing:
             return
         addresses = self._ready(account)
         self._asked[uid] = frozenset(addresses)
-        answer = await model_ready(addresses[0], account.ref.name) if addresses else None
+        answer = await model_ready(addresses[0], PORTS["http"], account.ref.name) if addresses else None
         self._ill[uid] = 0 if answer is None or answer[0] else self._ill.get(uid, 0) + 1
         if answer is not None:
             ill = self._ill[uid]
