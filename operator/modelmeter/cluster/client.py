@@ -102,16 +102,15 @@ class Client:
         """The lines of a watch, until the server ends it; ClusterError where it breaks or hangs."""
         timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SILENCE_SECONDS)
         query = {"watch": "true", "allowWatchBookmarks": "true", **query}
-        response = await self._send("GET", path, None, query, "application/json", "application/json", timeout)
         try:
-            if response.status >= 400:
-                raise await _error(response)
-            async for line in _lines(response):
-                yield line
+            response = await self._send("GET", path, None, query, "application/json", "application/json", timeout)
+            async with response:
+                if response.status >= 400:
+                    raise await _error(response)
+                async for line in _lines(response):
+                    yield line
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ClusterError(0, "WatchBroken", f"watch of {path} broke: {error!r}") from None
-        finally:
-            response.close()
 
     async def _request(
         self,

@@ -54,11 +54,18 @@ Changed = Callable[[T | None, T | None], None]
 
 
 class Reflector(Generic[T]):
-    """Keeps `objects` (by UID) equal to what the API server has of one kind."""
+    """Keeps `objects` (by UID) equal to what the API server has of one kind.
+
+    A list may run beside the watch. Resource versions of one kind are comparable, so neither takes the other back:
+    a list leaves alone what the watch has brought since, and the watch skips what a list already knew.
+    """
 
     def __init__(self, client: Client, path: str, kind: type[T], changed: Changed[T], selector: str = "") -> None:
         self.objects: dict[str, T] = {}
         self._version = ""
+        self._listed = 0
+        self._deleted: set[str] = set()
+        self._listing = asyncio.Lock()
         self._client = client
         self._path = path
         self._query = {"labelSelector": selector} if selector else {}
@@ -81,21 +88,26 @@ class Reflector(Generic[T]):
 
     async def list(self) -> str:
         """Replace everything by a consistent list; answers the version to watch from."""
-        found: dict[str, T] = {}
-        version = ""
-        async for page in pages(self._client, self._path, self._kind, **self._query):
-            found.update((item.metadata.uid, item) for item in page.items or ())
-            version = page.metadata.resource_version
-        before, self.objects = self.objects, found
-        for uid, old in before.items():
-            if uid not in found:
-                self._changed(old, None)
-        for uid, new in found.items():
-            known = before.get(uid)
-            if known is None or known.metadata.resource_version != new.metadata.resource_version:
-                self._changed(known, new)
-        self._version = version
-        return version
+        async with self._listing:
+            found: dict[str, T] = {}
+            version = ""
+            self._deleted.clear()
+            async for page in pages(self._client, self._path, self._kind, **self._query):
+                found.update((item.metadata.uid, item) for item in page.items or ())
+                version = page.metadata.resource_version
+            # Versions that went back are those of an API server restored from a backup: it is believed whole.
+            restored, self._listed = int(version) < self._listed, int(version)
+            for uid, old in list(self.objects.items()):
+                if uid not in found and (restored or _version(old) <= self._listed):
+                    del self.objects[uid]
+                    self._changed(old, None)
+            for uid, new in found.items():
+                known = self.objects.get(uid)
+                if uid not in self._deleted and (restored or known is None or _version(known) < _version(new)):
+                    self.objects[uid] = new
+                    self._changed(known, new)
+            self._version = version
+            return version
 
     async def _watch(self, version: str) -> str:
         query = {**self._query, "resourceVersion": version, "timeoutSeconds": WATCH_SECONDS}
@@ -124,14 +136,19 @@ class Reflector(Generic[T]):
                 return str(item.metadata.resource_version)
 
     def _replace(self, item: T, gone: bool) -> None:
+        if _version(item) <= self._listed:
+            return
         uid = item.metadata.uid
         old = self.objects.get(uid)
-        # A list that ran beside this watch may have been ahead of it.
-        if old is not None and int(old.metadata.resource_version) > int(item.metadata.resource_version):
-            return
         if gone:
-            self.objects.pop(uid, None)
-            self._changed(old or item, None)
+            if self._listing.locked():
+                self._deleted.add(uid)
+            if self.objects.pop(uid, None) is not None:
+                self._changed(old, None)
         else:
             self.objects[uid] = item
             self._changed(old, item)
+
+
+def _version(item: _Object) -> int:
+    return int(item.metadata.resource_version)

@@ -67,6 +67,8 @@ class View:
         self._usage = usage
         self._child = child
         self._repriced: Callable[[], None] = lambda: None
+        self._turn = asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
         metered = LABEL_MODEL
         self.reflectors: tuple[Reflector[Any], ...] = (
             Reflector(client, path("Node"), Node, self._node_changed),
@@ -84,9 +86,16 @@ class View:
         self._repriced = call
 
     async def list(self) -> None:
-        """List everything once, consistently."""
-        for reflector in self.reflectors:
-            await reflector.list()
+        """List everything consistently; those who ask while one of them waits for its turn share its list."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._list_in_turn())
+        await asyncio.shield(self._next)
+
+    async def _list_in_turn(self) -> None:
+        async with self._turn:
+            self._next = None
+            for reflector in self.reflectors:
+                await reflector.list()
 
     async def run(self) -> None:
         """Keep up until cancelled."""
