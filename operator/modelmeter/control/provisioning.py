@@ -126,7 +126,7 @@ class Provisioning:
         await self._client.apply(path("ModelDeployment", ref.namespace, ref.name), body)
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
-        """Apply a child by force, for its fields are ours; an object of the name that is somebody else's stays theirs."""
+        """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         where = path_of(manifest)
         if not self._is_known(account, kind, name) and await self._is_taken(account, where):
@@ -145,7 +145,7 @@ class Provisioning:
         )
 
     async def _is_taken(self, account: Account, where: str) -> bool:
-        """Whether another's object is there: what differs in no field of ours would be taken over without a conflict."""
+        """Whether another's object is there: one that differs in no field would be taken over without a conflict."""
         try:
             there = msgspec.json.decode(await self._client.get(where, METADATA_ONLY), type=Bare)
         except NotFound:
