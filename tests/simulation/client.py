@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+import msgspec
 
 from modelmeter.cluster.client import APPLY, JSON_PATCH, Client
 from tests.simulation.server import Key, Refused, Server
@@ -25,7 +26,7 @@ class Faults:
     """What goes wrong: by the ordinal of a write or read, counted over the whole history."""
 
     writes: dict[int, str] = field(default_factory=dict)
-    """conflict, busy, error, reset (not done, no answer), lost (done, no answer), crash (before it), crashed (after)."""
+    """conflict, busy, error, reset (not done, no answer), lost (done, no answer), crash (before), crashed (after)."""
     reads: dict[int, str] = field(default_factory=dict)
     """busy, error, reset, crash."""
     written: int = 0
@@ -119,7 +120,7 @@ def handle(server: Server, method: str, path: str, body: Any, query: dict[str, s
         found = server.json_patch(key, body)
     else:
         found = server.merge(key, body)
-    return json.dumps(found).encode()
+    return msgspec.json.encode(found)
 
 
 def parse(path: str) -> tuple[Key, dict[str, list[str]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from fractions import Fraction
 from typing import Final
+
+import msgspec
 
 from tests.simulation.oracle import ONE_PRICED_UNIT, PERIODS, Answer
 from tests.simulation.server import Key, Object, Server
@@ -40,16 +41,16 @@ class Monitor:
             return
         self.writes += 1
         spec = after["spec"]
-        both = set(spec["open"]) & {entry["uid"] for entry in spec["settled"]}
+        both = _open(spec) & {entry["uid"] for entry in spec["settled"]}
         self._hold(not both, f"open and settled: {both}")
-        size = len(json.dumps(after))
+        size = len(msgspec.json.encode(after))
         self.largest = max(self.largest, size)
         self._hold(size < LARGEST, f"a page of {size} bytes")
         if before is not None:
             self._hold(not before["spec"]["closed"], "a closed page was written")
             self._hold(spec["postedThrough"] >= before["spec"]["postedThrough"], "T went back")
-            known = {*spec["open"], *(entry["uid"] for entry in spec["settled"])}
-            self._hold(known >= set(before["spec"]["open"]), "a UID of `open` was forgotten")
+            known = {*_open(spec), *(entry["uid"] for entry in spec["settled"])}
+            self._hold(known >= _open(before["spec"]), "a UID of `open` was forgotten")
 
     def _released(self, pod: Object) -> None:
         """A pod leaves only when a page says that it is settled."""
@@ -100,3 +101,7 @@ def _post(spec: Object, found: Answer) -> Fraction:
 
 def _seconds(start: str, end: str) -> int:
     return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def _open(spec: Object) -> set[str]:
+    return {uid for group in spec["open"] for uid in group["uids"]}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 
 FIELDS = ("gpuProduct", "instanceType", "region", "capacityType", "storageClass")
 ONE_PRICED_UNIT = {"gpu": 3600, "cpu": 1000 * 3600, "memory": 2**30 * 3600, "storage": 2**30 * 3600}
@@ -86,7 +87,7 @@ def _use(
     if item == "replica":
         return
     edges = sorted({start, end, *(rate.valid for rate in truth.rates if start < rate.valid < end)})
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         rate = _best(truth.rates, item, profile, low)
         seconds = amount * _seconds(low, high)
         if rate is None:

@@ -25,12 +25,12 @@ from tests.simulation.oracle import Answer
 from tests.simulation.server import Server
 from tests.simulation.world import World
 
-TICK_SECONDS: Final = 1800.0
+TICK_SECONDS: Final = 7200.0
 """Instead of 5: the passes of a tick that finds nothing to do would cost most of the time."""
 RESTART_SECONDS: Final = 7
 PATIENCE_SECONDS: Final = SPAN + 30 * 3600
 """After the model is deleted everything must come to its end within this."""
-LOOK_SECONDS: Final = 300
+LOOK_SECONDS: Final = 1800
 
 
 class Clocks(Clock):
@@ -120,6 +120,18 @@ class Result:
     largest_page: int
     requests: int
     uncaptured: int
+    """Pods whose node was gone before anybody could note what decides their price."""
+
+    def difference(self) -> list[str]:
+        """Where the ledger is not the truth; in money only where every pod's price could be known."""
+        parts = ("usage",) if self.uncaptured else ("usage", "unpriced", "cost")
+        return [
+            f"{part} {name}: {ledger.get(name, 0)} on the ledger, {truth.get(name, 0)} in truth"
+            for part in parts
+            for ledger, truth in [(getattr(self.ledger, part), getattr(self.truth, part))]
+            for name in sorted({*ledger, *truth})
+            if ledger.get(name, 0) != truth.get(name, 0)
+        ]
 
 
 def play(history: History) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
@@ -60,6 +61,10 @@ class World:
         """When claims were deleted, by UID."""
         self._mounted: dict[str, list[str]] = {}
         """Claim UID to the UIDs of pods that mounted it."""
+        self._noted: dict[str, list[dict[str, int]]] = {}
+        """What statements and annotations say that a UID held."""
+        self._asked: set[Fraction] = set()
+        """Prices of labour that ever stood on a statement."""
         self.truth = Truth(server.begin)
         self.uncaptured: set[str] = set()
         """Pods whose node was gone before anybody noted their price profile."""
@@ -103,7 +108,16 @@ class World:
                 task.result()
 
     def close_truth(self) -> Truth:
-        """The truth when all is over: claims were used until nobody used them any more."""
+        """The truth when all is over: claims were used until nobody used them any more.
+
+        What was resized before anybody noted its first size counts as if it had always had the second; labour that
+        was changed again before anybody noted it counts as if it had never been asked for.
+        """
+        steps = [step for step in self.truth.overheads if not step[1] or step[1]["labour/owner"][1] in self._asked]
+        self.truth.overheads = [(self.truth.created, step[1]) for step in steps[:1]] + steps[1:]
+        for uid, held in self.truth.held.items():
+            if len(held.sizes) == 2 and held.sizes[0][1] not in self._noted.get(uid, ()):
+                held.sizes = [(held.start, held.sizes[1][1])]
         for uid, deleted in self._claims_deleted.items():
             if uid in self.truth.held:
                 ends = [self.truth.held[pod].end or deleted for pod in self._mounted.get(uid, ())]
@@ -180,12 +194,26 @@ class World:
 
     def _changed(self, key: Key, before: Object | None, after: Object | None) -> None:
         """Controllers: pods go with their Deployment, claims are bound, and protected while they are used."""
+        self._note(key, after)
         if key.plural == "deployments" and after is None:
             self._over.set()
         elif key.plural == "persistentvolumeclaims":
             self._claim_changed(before, after)
         elif key.plural == "pods" and (after is None or after["status"].get("phase") in ("Succeeded", "Failed")):
             asyncio.get_running_loop().call_soon(self._unprotect)
+
+    def _note(self, key: Key, after: Object | None) -> None:
+        """Keep what is known of sizes, for not all can be known."""
+        if key.plural == "coststatements" and after is not None:
+            self._asked |= {Fraction(entry["unitPrice"]) for entry in after["spec"]["overheads"]}
+            for group in after["spec"]["open"]:
+                amounts = {item: int(units) for item, units in group["amounts"].items()}
+                for uid in group["uids"]:
+                    self._noted.setdefault(uid, []).append(amounts)
+        elif key.plural == "pods" and after is not None:
+            text = after["metadata"].get("annotations", {}).get("modelmeter.dev/held-at-first")
+            if text:
+                self._noted.setdefault(after["metadata"]["uid"], []).append(json.loads(text))
 
     # Claims.
 
@@ -220,6 +248,8 @@ class World:
         if story.bound is None or not await self._bind(key, story.bound):
             return
         if story.resized is not None and not await self._pause(story.resized) and self._lives(key):
+            asked = {"requests": {"storage": f"{story.gibibytes * 2}Gi"}}
+            self._server.update(key, lambda item: item["spec"].update(resources=asked), ("", "spec.resources"))
             self._capacity(key, story.gibibytes * 2)
             self.truth.held[uid].sizes.append((self._server.now(), {"storage": story.gibibytes * 2 * GIB}))
 
@@ -234,9 +264,8 @@ class World:
             return False
         claim = self._server.read(key)
         gibibytes = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi"))
-        self._capacity(key, gibibytes)
-        metadata = claim["metadata"]
-        start = datetime.fromisoformat(metadata["creationTimestamp"].replace("Z", "+00:00"))
+        self._capacity(key, gibibytes, ("status", "status.phase"))
+        metadata, start = claim["metadata"], self._server.now()
         self.truth.held[metadata["uid"]] = Held(
             start,
             [(start, {"storage": gibibytes * GIB})],
@@ -244,9 +273,9 @@ class World:
         )
         return True
 
-    def _capacity(self, key: Key, gibibytes: int) -> None:
+    def _capacity(self, key: Key, gibibytes: int, *also: tuple[str, str]) -> None:
         status = {"phase": "Bound", "capacity": {"storage": f"{gibibytes}Gi"}}
-        self._server.update(key, lambda claim: claim.update(status=status), ("status", "status.capacity.storage"))
+        self._server.update(key, lambda claim: claim.update(status=status), ("status", "status.capacity"), *also)
 
     def _lives(self, key: Key) -> bool:
         item = self._server.objects.get(key)

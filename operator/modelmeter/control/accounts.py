@@ -29,6 +29,8 @@ class Account:
     """The object is no longer there; only its account is still open."""
     model: ModelDeployment | None = None
     generation: int = 0
+    priced_since: datetime | None = None
+    """When spec.pricing became what it is; None where nobody noted it."""
     finalizers: tuple[str, ...] = ()
     spec_error: str | None = None
     apply_error: str | None = None
@@ -59,6 +61,16 @@ def account_of(body: Mapping[str, Any]) -> Account:
         conditions=tuple(published.conditions),
         published=published,
     )
+
+
+def priced_since(metadata: Mapping[str, Any]) -> datetime | None:
+    """When spec.pricing was last changed, from the managed fields."""
+    times = [
+        instant(entry["time"])
+        for entry in metadata.get("managedFields", ())
+        if "time" in entry and "f:pricing" in entry.get("fieldsV1", {}).get("f:spec", {})
+    ]
+    return max(times, default=None)
 
 
 class Accounts:

@@ -21,9 +21,10 @@ from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, Facts
 from modelmeter.meter.account import account as account_for
 from modelmeter.meter.holding import Holding
+from modelmeter.meter.ledger import Terms
 from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import claim_holding, pod_holding
-from modelmeter.meter.page import Page, first_page, from_spec, to_spec
+from modelmeter.meter.observe import claim_holding, claims_of, pod_holding
+from modelmeter.meter.page import Page, first_page, from_spec, month_end, month_of, to_spec
 from modelmeter.meter.prices import Tariff
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,12 @@ class Metering:
             now=self._clock(),
             holdings=tuple(self._holdings(account)),
             tariff=self.tariff(account) or NO_TARIFF,
-            overheads=publish.overheads(model.spec.pricing) if model else None,
-            deleted=account.deleted,
+            terms=Terms(
+                overheads=publish.overheads(model.spec.pricing) if model else None,
+                generation=account.generation,
+                since=account.priced_since,
+                until=account.deleted,
+            ),
             ended=account.deleted is not None and not self._anything_left(account),
         )
 
@@ -115,8 +120,8 @@ class Metering:
     async def _write(self, account: Account, advance: bool) -> None:
         page = account.page or first_page(account.ref, account.created)
         facts = replace(self.facts(account), advance=advance)
-        if account.page is None and facts.overheads is not None:
-            page = replace(page, overheads=facts.overheads)
+        if account.page is None:
+            page = replace(page, overheads=facts.terms.overheads or (), generation=facts.terms.generation)
         outcome = account_for(page, facts)
         for written in (*outcome.closed, outcome.page):
             if account.stored is None or written != account.page:
@@ -130,12 +135,18 @@ class Metering:
 
     async def _reload(self, account: Account) -> None:
         page = account.page or first_page(account.ref, account.created)
-        try:
-            account.stored = await self._statements.read(statement_name(account.ref, page.month))
-            account.page = from_spec(account.stored.spec)
-        except NotFound:
-            # Deleted by hand: what we know is all there is, so it is created again, whole.
-            account.stored = None
+        month: str | None = page.month
+        while month is not None:
+            try:
+                account.stored = await self._statements.read(statement_name(account.ref, month))
+                account.page = page = from_spec(account.stored.spec)
+            except NotFound:
+                if month == page.month:
+                    # Deleted by hand: what we know is all there is, so it is created again, whole.
+                    account.stored = None
+                break
+            # Our own answer may have been lost, or somebody else was faster: the account goes on on the last page.
+            month = month_of(month_end(month)) if page.closed and not page.ended else None
         await self._view.list()
 
     async def _release(self, account: Account) -> None:
@@ -147,7 +158,7 @@ class Metering:
             if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
         ]
         await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
-        if page.closed and account.deleted is not None:
+        if page.ended:
             await self._ended(account)
 
     async def _let_go(self, kind: str, metadata: Metadata) -> None:
@@ -162,11 +173,14 @@ class Metering:
             self.queue.add_later(account.ref.uid, (min(ends) - now).total_seconds() + 1)
 
     def _holdings(self, account: Account) -> Iterator[Holding]:
+        users: dict[str, list[Holding]] = {}
         for pod in self.pods(account):
-            if held := pod_holding(pod, self._view.nodes):
+            if held := pod_holding(pod, self._view.nodes, self._view.lost):
                 yield held
+                for name in claims_of(pod):
+                    users.setdefault(name, []).append(held)
         for claim in self.claims(account):
-            if held := claim_holding(claim):
+            if held := claim_holding(claim, users.get(claim.metadata.name, ())):
                 yield held
 
     def _anything_left(self, account: Account) -> bool:
