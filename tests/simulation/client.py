@@ -29,24 +29,35 @@ class Faults:
     """conflict, busy, error, reset (not done, no answer), lost (done, no answer), crash (before), crashed (after)."""
     reads: dict[int, str] = field(default_factory=dict)
     """busy, error, reset, crash."""
+    pages: dict[int, str] = field(default_factory=dict)
+    """As `writes`, of statements only."""
     written: int = 0
+    paged: int = 0
     read: int = 0
 
-    def next(self, method: str) -> str:
+    def next(self, method: str, path: str) -> str:
         """What happens to this request; "" is nothing."""
         if method == "GET":
             self.read += 1
             return self.reads.get(self.read, "")
         self.written += 1
-        return self.writes.get(self.written, "")
+        page = ""
+        if "/coststatements" in path:
+            self.paged += 1
+            page = self.pages.get(self.paged, "")
+        return page or self.writes.get(self.written, "")
 
 
 class Connection:
-    """What one operator process has of the server; `die` is called where the process is to crash."""
+    """What one operator process has of the server.
 
-    def __init__(self, server: Server, faults: Faults, die: Callable[[], None]) -> None:
+    `die` is called where the process is to crash; its watches show everything `lag` seconds late.
+    """
+
+    def __init__(self, server: Server, faults: Faults, die: Callable[[], None], lag: int = 0) -> None:
         self.server = server
         self.faults = faults
+        self.lag = lag
         self.dead = False
         self._die = die
         self.broken = asyncio.Event()
@@ -80,7 +91,7 @@ class SimulatedClient(Client):
             await asyncio.Event().wait()
         if query.get("watch"):
             return _Watch(connection, path, query)
-        fault = connection.faults.next(method)
+        fault = connection.faults.next(method, path)
         if fault == "crash":
             await connection.crash()
         if fault == "reset":
@@ -172,7 +183,7 @@ class _Watch(_Response):
         """Lines as they are due."""
         broken = asyncio.ensure_future(self._connection.broken.wait())
         version, selector = int(self._query["resourceVersion"]), self._query.get("labelSelector", "")
-        lines = self._connection.server.watch(self._plural, version, selector)
+        lines = self._connection.server.watch(self._plural, version, selector, self._connection.lag)
         try:
             while True:
                 line = asyncio.ensure_future(anext(lines))  # type: ignore[call-overload]

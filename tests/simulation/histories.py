@@ -99,12 +99,14 @@ class Trouble:
 
     writes: tuple[tuple[int, str], ...] = ()
     reads: tuple[tuple[int, str], ...] = ()
+    pages: tuple[tuple[int, str], ...] = ()
+    """As `writes`, but only writes of statements are counted."""
     lags: tuple[tuple[str, int, int, int], ...] = ()
     """(kind, from, for, seconds): the watch of a kind is so late."""
     outages: tuple[tuple[int, int], ...] = ()
     """(from, for): the operator is not there."""
-    twins: tuple[tuple[int, int], ...] = ()
-    """(from, for): by mistake there are two."""
+    twins: tuple[tuple[int, int, int], ...] = ()
+    """(from, for, seconds): by mistake there are two, and the second sees everything so late."""
     breaks: tuple[tuple[int, bool], ...] = ()
     """(at, expired): all watches end."""
     skews: tuple[tuple[int, int], ...] = ()
@@ -204,12 +206,13 @@ LAGGING = ("pods", "persistentvolumeclaims", "nodes", "pricebooks", "modeldeploy
 troubles = st.builds(
     Trouble,
     writes=st.lists(st.tuples(st.integers(1, 60), st.sampled_from(WRITE_FAULTS)), max_size=8).map(tuple),
+    pages=st.lists(st.tuples(st.integers(1, 25), st.sampled_from(WRITE_FAULTS)), max_size=4).map(tuple),
     reads=st.lists(st.tuples(st.integers(1, 60), st.sampled_from(READ_FAULTS)), max_size=3).map(tuple),
     lags=st.lists(
         st.tuples(st.sampled_from(LAGGING), moments, st.integers(60, 12 * HOUR), st.integers(1, 1800)), max_size=4
     ).map(tuple),
     outages=st.lists(windows, max_size=2).map(tuple),
-    twins=st.lists(windows, max_size=1).map(tuple),
+    twins=st.lists(st.tuples(moments, st.integers(60, SPAN), st.integers(0, 1800)), max_size=1).map(tuple),
     breaks=st.lists(st.tuples(moments, st.booleans()), max_size=2).map(tuple),
     skews=st.lists(st.tuples(moments, st.integers(-300, 300)), max_size=2).map(tuple),
 )

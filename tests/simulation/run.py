@@ -31,6 +31,8 @@ RESTART_SECONDS: Final = 7
 PATIENCE_SECONDS: Final = SPAN + 30 * 3600
 """After the model is deleted everything must come to its end within this."""
 LOOK_SECONDS: Final = 1800
+SETTINGS: Final = Settings(status_writes_per_second=1 / 1800)
+"""Statuses are not what is looked at here, and they cost."""
 
 
 class Clocks(Clock):
@@ -49,11 +51,14 @@ class Clocks(Clock):
 class Process:
     """An operator process: runs, crashes where a fault says so, and comes back, unless it is an outage."""
 
-    def __init__(self, server: Server, faults: Faults, clock: Clock, out: tuple[tuple[int, int], ...]) -> None:
+    def __init__(
+        self, server: Server, faults: Faults, clock: Clock, out: tuple[tuple[int, int], ...], lag: int = 0
+    ) -> None:
         self._server = server
         self._faults = faults
         self._clock = clock
         self._out = sorted(out)
+        self._lag = lag
         self.connection: Connection | None = None
 
     async def run(self, until: float = float("inf")) -> None:
@@ -66,7 +71,7 @@ class Process:
                 continue
             stop = min([until, *(a for a, _ in self._out if a > clock.time())])
             crashed = asyncio.Event()
-            self.connection = Connection(self._server, self._faults, crashed.set)
+            self.connection = Connection(self._server, self._faults, crashed.set, self._lag)
             life = asyncio.create_task(_live(self.connection, self._clock))
             crash = asyncio.create_task(crashed.wait())
             left = None if stop == float("inf") else stop - clock.time()
@@ -81,7 +86,7 @@ class Process:
 
 async def _live(connection: Connection, clock: Clock) -> None:
     client = SimulatedClient(connection)
-    operator = Operator(client, clock, Settings())
+    operator = Operator(client, clock, SETTINGS)
     await operator.prepare()
     async with asyncio.TaskGroup() as group:
         group.create_task(operator.run())
@@ -145,15 +150,15 @@ def play(history: History) -> Result:
 async def _play(history: History, results: list[Result]) -> None:
     trouble = history.trouble
     server = Server(history.begin, lambda kind, now: _lag(trouble.lags, kind, now))
-    faults = Faults(dict(trouble.writes), dict(trouble.reads))
+    faults = Faults(dict(trouble.writes), dict(trouble.reads), dict(trouble.pages))
     watched = Monitor(server)
     world = World(server, history)
     world.begin()
     clock = Clocks(server, trouble.skews)
     operators = [Process(server, faults, clock, trouble.outages)]
     tasks = [asyncio.create_task(operators[0].run())]
-    for since, length in trouble.twins:
-        operators.append(twin := Process(server, faults, clock, ()))
+    for since, length, lag in trouble.twins:
+        operators.append(twin := Process(server, faults, clock, (), lag))
         tasks.append(asyncio.create_task(_between(twin, since, length)))
     tasks += [asyncio.create_task(_break(operators, at, expired)) for at, expired in trouble.breaks]
     time = asyncio.get_running_loop().time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -106,16 +106,16 @@ class Server:
         items = list(self.select(plural, namespace, selector))
         return _text({"metadata": {"resourceVersion": str(self._version)}, "items": items})
 
-    async def watch(self, plural: str, version: int, selector: str) -> Iterator[bytes]:  # type: ignore[misc]
-        """Events after a version, each when it is due."""
+    async def watch(self, plural: str, version: int, selector: str, late: int) -> AsyncIterator[bytes]:
+        """Events after a version, each when it is due, or `late` seconds after."""
         wanted = [part.partition("=")[::2] for part in selector.split(",") if part]
         kind, loop = self._kinds[plural], asyncio.get_running_loop()
         index = next((n for n, event in enumerate(kind.events) if event.version > version), len(kind.events))
         while True:
             while index < len(kind.events):
                 event = kind.events[index]
-                if event.due > loop.time():
-                    await asyncio.sleep(event.due - loop.time())
+                if event.due + late > loop.time():
+                    await asyncio.sleep(event.due + late - loop.time())
                 index += 1
                 if _fits(msgspec.json.decode(event.object), wanted):
                     yield b'{"type":"' + event.type.encode() + b'","object":' + event.object + b"}\n"
