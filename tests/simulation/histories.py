@@ -106,7 +106,10 @@ class Trouble:
     outages: tuple[tuple[int, int], ...] = ()
     """(from, for): the operator is not there."""
     twins: tuple[tuple[int, int, int], ...] = ()
-    """(from, for, seconds): by mistake there are two, and the second sees everything so late."""
+    """(from, for, seconds): by mistake there are two, and the second sees everything so late.
+
+    It ends when the model is deleted: one that has not heard of that would apply the children anew.
+    """
     breaks: tuple[tuple[int, bool], ...] = ()
     """(at, expired): all watches end."""
     skews: tuple[tuple[int, int], ...] = ()

@@ -11,6 +11,8 @@ import msgspec
 from tests.simulation.oracle import ONE_PRICED_UNIT, PERIODS, Answer
 from tests.simulation.server import Key, Object, Server
 
+REASONS: Final = ("settled", "open", "overheadsUntil", "generation")
+"""What must differ where the cost of a page goes down: something ended, shrank or was asked for earlier than posted."""
 LARGEST: Final = 100 * 1024
 """Bytes of a page."""
 
@@ -19,10 +21,10 @@ class Monitor:
     """Watches every statement that is stored."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
         self.broken: list[str] = []
         self.writes = 0
         self.largest = 0
+        self._settled: set[str] = set()
         server.listeners.append(self._changed)
 
     def check(self) -> None:
@@ -34,13 +36,14 @@ class Monitor:
             self.broken.append(otherwise)
 
     def _changed(self, key: Key, before: Object | None, after: Object | None) -> None:
-        if key.plural == "pods" and after is None:
+        if key.plural in ("pods", "persistentvolumeclaims") and after is None:
             assert before is not None
             self._released(before)
         if key.plural != "coststatements" or after is None:
             return
         self.writes += 1
         spec = after["spec"]
+        self._settled |= {entry["uid"] for entry in spec["settled"]}
         both = _open(spec) & {entry["uid"] for entry in spec["settled"]}
         self._hold(not both, f"open and settled: {both}")
         size = len(msgspec.json.encode(after))
@@ -51,13 +54,13 @@ class Monitor:
             self._hold(spec["postedThrough"] >= before["spec"]["postedThrough"], "T went back")
             known = {*_open(spec), *(entry["uid"] for entry in spec["settled"])}
             self._hold(known >= _open(before["spec"]), "a UID of `open` was forgotten")
+            why = [name for name in REASONS if spec.get(name) != before["spec"].get(name)]
+            self._hold(bool(why) or _cost(spec) >= _cost(before["spec"]), "the cost went down, and nothing had ended")
 
-    def _released(self, pod: Object) -> None:
-        """A pod leaves only when a page says that it is settled."""
-        uid = pod["metadata"]["uid"]
-        pages = self._server.select("coststatements")
-        told = any(uid == entry["uid"] for page in pages for entry in page["spec"]["settled"])
-        self._hold(told, f"{pod['metadata']['name']} was released before it was on the ledger")
+    def _released(self, item: Object) -> None:
+        """A pod or claim leaves only when a page has said that it is settled."""
+        metadata = item["metadata"]
+        self._hold(metadata["uid"] in self._settled, f"{metadata['name']} was released before it was on the ledger")
 
 
 def read(server: Server) -> Answer:
@@ -101,6 +104,12 @@ def _post(spec: Object, found: Answer) -> Fraction:
 
 def _seconds(start: str, end: str) -> int:
     return round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+
+
+def _cost(spec: Object) -> Fraction:
+    found = Answer()
+    _post(spec, found)
+    return sum(found.cost.values(), Fraction(0))
 
 
 def _open(spec: Object) -> set[str]:

@@ -159,7 +159,7 @@ async def _play(history: History, results: list[Result]) -> None:
     tasks = [asyncio.create_task(operators[0].run())]
     for since, length, lag in trouble.twins:
         operators.append(twin := Process(server, faults, clock, (), lag))
-        tasks.append(asyncio.create_task(_between(twin, since, length)))
+        tasks.append(asyncio.create_task(_between(twin, since, min(since + length, history.length))))
     tasks += [asyncio.create_task(_break(operators, at, expired)) for at, expired in trouble.breaks]
     time = asyncio.get_running_loop().time
     while not world.finished():
@@ -187,9 +187,9 @@ def _lag(lags: tuple[tuple[str, int, int, int], ...], kind: str, now: float) -> 
     return max((lag for name, since, length, lag in lags if name == kind and since <= now < since + length), default=0)
 
 
-async def _between(process: Process, since: int, length: int) -> None:
+async def _between(process: Process, since: int, until: int) -> None:
     await asyncio.sleep(since)
-    await process.run(since + length)
+    await process.run(until)
 
 
 async def _break(operators: list[Process], at: int, expired: bool) -> None:

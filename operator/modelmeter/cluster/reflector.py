@@ -59,6 +59,7 @@ class Reflector(Generic[T]):
     def __init__(self, client: Client, path: str, kind: type[T], changed: Changed[T], selector: str = "") -> None:
         self.objects: dict[str, T] = {}
         self._version = ""
+        self._listed = 0
         self._client = client
         self._path = path
         self._query = {"labelSelector": selector} if selector else {}
@@ -95,6 +96,7 @@ class Reflector(Generic[T]):
             if known is None or known.metadata.resource_version != new.metadata.resource_version:
                 self._changed(known, new)
         self._version = version
+        self._listed = int(version or 0)
         return version
 
     async def _watch(self, version: str) -> str:
@@ -127,7 +129,8 @@ class Reflector(Generic[T]):
         uid = item.metadata.uid
         old = self.objects.get(uid)
         # A list that ran beside this watch may have been ahead of it.
-        if old is not None and int(old.metadata.resource_version) > int(item.metadata.resource_version):
+        known = self._listed if old is None else int(old.metadata.resource_version)
+        if known > int(item.metadata.resource_version):
             return
         if gone:
             self.objects.pop(uid, None)

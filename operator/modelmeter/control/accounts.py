@@ -35,9 +35,15 @@ class Account:
     spec_error: str | None = None
     apply_error: str | None = None
     metering_error: str | None = None
+    ledger_error: str | None = None
+    """Why the API server does not take the statement, and what to do."""
+    ledger_failures: int = 0
+    """How often in a row."""
     stored: Stored | None = None
     page: Page | None = None
     """The open page in the ledger's types; equal to `stored`."""
+    more: bool = False
+    """More pods have ended than one write of the page takes."""
     conditions: tuple[Condition, ...] = ()
     published: ModelDeploymentStatus | None = None
     triton: tuple[bool, str] | None = None

@@ -19,6 +19,9 @@ from modelmeter.meter.prices import Tariff
 ADVANCE_EVERY: Final = timedelta(hours=6)
 """How far T may fall behind; bounds what a finalizer stripped by hand can cost."""
 
+AT_ONCE: Final = 500
+"""How many pods and claims one write of a page settles."""
+
 NO_TARIFF: Final = Tariff(None)
 
 
@@ -43,6 +46,8 @@ class Outcome:
 
     closed: tuple[Page, ...]
     page: Page
+    more: bool = False
+    """More has ended than is settled in one write: write and release, then ask again."""
 
 
 def account(page: Page, facts: Facts) -> Outcome:
@@ -59,19 +64,27 @@ def account(page: Page, facts: Facts) -> Outcome:
     tariff = _tariff_of(page, tariff)
     closed: list[Page] = []
     page = reprice(page, tariff)
-    while facts.now >= (boundary := month_end(page.month)):
+    while True:
+        boundary = month_end(page.month)
+        finished = _finished(page, facts, min(facts.now, boundary))
+        for held in finished[:AT_ONCE]:
+            page = settle(page, held, tariff)
+        if len(finished) > AT_ONCE or facts.now < boundary:
+            break
         page = advance(page, facts.holdings, boundary, tariff, facts.terms)
         over, page = roll(page)
         closed.append(over)
-    page = _settle_finished(page, facts, tariff)
-    if _due(page, facts):
+    more = len(finished) > AT_ONCE
+    due = not more and _due(page, facts)
+    if due:
         page = advance(page, facts.holdings, facts.now, tariff, facts.terms)
+    if due or finished:
         page = forget(page, (held.uid for held in facts.holdings), facts.now)
-    if facts.ended:
+    if facts.ended and not more:
         page = replace(page, closed=True, ended=True)
     for written in (*closed, page):
         check(written)
-    return Outcome(tuple(closed), page)
+    return Outcome(tuple(closed), page, more)
 
 
 def live_page(page: Page, facts: Facts) -> Page:
@@ -82,7 +95,6 @@ def live_page(page: Page, facts: Facts) -> Page:
         _, page = roll(page)
     facts = _dated(facts)
     tariff = _tariff_of(page, facts.tariff)
-    page = _settle_finished(page, facts, tariff)
     return advance(page, facts.holdings, facts.now, tariff, facts.terms)
 
 
@@ -123,11 +135,9 @@ def _unsure(page: Page, held: Holding, now: datetime) -> bool:
     return held.amounts != known if known is not None else STORAGE in held.amounts
 
 
-def _settle_finished(page: Page, facts: Facts, tariff: Tariff) -> Page:
-    for held in facts.holdings:
-        if held.end is not None and held.end <= facts.now:
-            page = settle(page, held, tariff)
-    return page
+def _finished(page: Page, facts: Facts, by: datetime) -> list[Holding]:
+    """What has ended by then and is not settled yet."""
+    return [held for held in facts.holdings if held.end and held.end <= by and held.uid not in page.settled]
 
 
 def _first_negative(usage: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from modelmeter.api.cost_statement import Certainty, Overhead
@@ -20,6 +21,8 @@ from modelmeter.meter.prices import Price, Tariff
 
 REMEMBER_SETTLED: Final = timedelta(hours=1)
 """How long a settled UID stays on the page after its object is gone: longer than any stale view lives."""
+REMEMBERED: Final = 500
+"""How many such UIDs at most: of more, the oldest leave sooner."""
 
 _NO_PRICE: Final = Price("", "", "hour")
 
@@ -148,13 +151,19 @@ def carry(page: Page) -> Past:
 
 
 def forget(page: Page, existing: Iterable[str], now: datetime) -> Page:
-    """Drop settled UIDs whose objects have been gone for an hour; note those that are newly gone."""
+    """Drop settled UIDs whose objects have been gone for an hour, or are too many; note those that are newly gone.
+
+    Dropping them sooner is safe where views are honest: whoever writes has listed since somebody else wrote.
+    """
     present = frozenset(existing)
     settled = {
         uid: None if uid in present else gone or now
         for uid, gone in page.settled.items()
         if uid in present or gone is None or now - gone < REMEMBER_SETTLED
     }
+    absent = sorted((gone, uid) for uid, gone in settled.items() if gone is not None)
+    for _, uid in absent[:-REMEMBERED]:
+        del settled[uid]
     return replace(page, settled=settled)
 
 
@@ -183,8 +192,7 @@ class _Posting:
             for key, days in self._lines.items()
             if (kept := {day: units for day, units in days.items() if units})
         }
-        unpriced = {key: amount for key, amount in self._unpriced.items() if amount}
-        return replace(self._page, lines=lines, unpriced=unpriced)
+        return replace(self._page, lines=lines, unpriced=_merged(self._unpriced))
 
     def holding(self, held: Holding, end: datetime) -> None:
         """Post what is not posted yet of a holding up to `end`; what is posted beyond is taken back."""
@@ -242,3 +250,20 @@ class _Posting:
             days = self._lines.setdefault(key, {})
             day = f"{at.day:02}"
             days[day] = days.get(day, 0) + amount * seconds
+
+
+def _merged(spans: Mapping[SpanKey, int]) -> dict[SpanKey, int]:
+    """The same usage in as few spans as there are changes of the amount."""
+    changes: dict[tuple[str, Profile, Certainty], dict[datetime, int]] = {}
+    for key, amount in spans.items():
+        edges = changes.setdefault((key.item, key.profile, key.certainty), {})
+        edges[key.start] = edges.get(key.start, 0) + amount
+        edges[key.end] = edges.get(key.end, 0) - amount
+    merged: dict[SpanKey, int] = {}
+    for (item, profile, certainty), edges in changes.items():
+        amount = 0
+        for start, end in pairwise(sorted(at for at, change in edges.items() if change)):
+            amount += edges[start]
+            if amount:
+                merged[SpanKey(item, profile, certainty, start, end)] = amount
+    return merged

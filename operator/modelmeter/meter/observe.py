@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from modelmeter.api.cost_statement import Certainty
-from modelmeter.api.names import HELD_AT_FIRST, PRICE_PROFILE
+from modelmeter.api.names import HELD_AT_FIRST, METERING_FINALIZER, PRICE_PROFILE
 from modelmeter.api.scalars import quantity
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile
 from modelmeter.meter.objects import Claim, ContainerStatus, Metadata, Node, Pod
@@ -112,6 +112,12 @@ def pod_holding(pod: Pod, nodes: Mapping[str, Node], lost: Container[str]) -> Ho
         resized=_resized(pod.metadata),
         at_first=decode_amounts(pod.metadata.annotations.get(HELD_AT_FIRST, "")),
     )
+
+
+def was_released(pod: Pod) -> bool:
+    """Whether a finished pod is on the ledger already, however long it stays: we noted it, and let go of it."""
+    noted = HELD_AT_FIRST in pod.metadata.annotations
+    return noted and pod.status.phase in TERMINAL and METERING_FINALIZER not in pod.metadata.finalizers
 
 
 def _resized(metadata: Metadata) -> datetime | None:
