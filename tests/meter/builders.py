@@ -8,6 +8,7 @@ from modelmeter.api.cost_statement import ModelRef
 from modelmeter.api.resources import PriceBook, price_book
 from modelmeter.meter.account import Facts
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, Holding, Profile
+from modelmeter.meter.ledger import NO_NEWS, Terms
 from modelmeter.meter.page import Page, first_page
 from modelmeter.meter.prices import Tariff
 
@@ -46,9 +47,9 @@ def page(created: int = 0) -> Page:
     return first_page(MODEL, at(created))
 
 
-def facts(now: int, *holdings: Holding, prices: Tariff, **more: object) -> Facts:
+def facts(now: int, *holdings: Holding, prices: Tariff, terms: Terms = NO_NEWS, ended: bool = False) -> Facts:
     """What one pass knows."""
-    return Facts(now=at(now), holdings=holdings, tariff=prices, overheads=more.pop("overheads", None), **more)  # type: ignore[arg-type]
+    return Facts(now=at(now), holdings=holdings, tariff=prices, terms=terms, ended=ended)
 
 
 def seconds_of(sheet: Page, item: str) -> int:

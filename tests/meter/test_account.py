@@ -11,8 +11,8 @@ import pytest
 from modelmeter.api.cost_statement import Overhead
 from modelmeter.errors import LedgerError
 from modelmeter.meter.account import account, check, live_page
-from modelmeter.meter.holding import GPU, REPLICA
-from modelmeter.meter.ledger import advance, carry, forget, settle
+from modelmeter.meter.holding import GPU, REPLICA, STORAGE, Holding, Profile
+from modelmeter.meter.ledger import Terms, advance, carry, forget, settle
 from modelmeter.meter.prices import Tariff
 from tests.meter.builders import at, book, facts, page, pod, seconds_of, tariff
 
@@ -58,7 +58,7 @@ def test_a_page_closes_at_the_months_end_and_the_next_carries_on() -> None:
     assert [(closed.month, closed.closed, seconds_of(closed, GPU)) for closed in outcome.closed] == [
         ("2026-11", True, 600)
     ]
-    assert (outcome.page.month, outcome.page.open, outcome.page.past.usage[GPU]) == ("2026-12", {"a"}, 600)
+    assert (outcome.page.month, set(outcome.page.open), outcome.page.past.usage[GPU]) == ("2026-12", {"a"}, 600)
     shown = live_page(outcome.page, facts(boundary + 60, pod("a", boundary - 600), prices=PRICES))
     assert seconds_of(shown, GPU) == 660
 
@@ -95,22 +95,74 @@ def test_new_overheads_hold_from_the_moment_that_they_are_seen() -> None:
     old = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
     new = (Overhead(item="labour/owner", unit_price="72", per="hour"),)
     sheet = replace(page(), overheads=old)
-    sheet = account(sheet, facts(100, prices=PRICES, overheads=new)).page
-    shown = live_page(sheet, facts(150, prices=PRICES, overheads=new))
+    terms = Terms(new, generation=2)
+    sheet = account(sheet, facts(100, prices=PRICES, terms=terms)).page
+    shown = live_page(sheet, facts(150, prices=PRICES, terms=terms))
     assert carry(shown).cost["labour"] == Fraction(36 * 100 + 72 * 50, 3600)
 
 
 def test_overheads_end_with_the_deletion_of_the_model() -> None:
     labour = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
     sheet = replace(page(), overheads=labour)
-    ending = facts(900, prices=PRICES, overheads=labour, deleted=at(300), ended=True)
+    ending = facts(900, prices=PRICES, terms=Terms(labour, until=at(300)), ended=True)
     last = account(sheet, ending).page
     assert last.closed
+    assert last.ended
     assert carry(last).cost["labour"] == 3
 
 
-def test_a_closed_page_is_left_alone() -> None:
-    closed = replace(page(), closed=True)
+def test_overheads_that_were_posted_past_the_deletion_are_taken_back_once() -> None:
+    labour = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
+    sheet = advance(replace(page(), overheads=labour), [], at(1000), PRICES)
+    deleted = Terms(labour, until=at(300))
+    once = advance(sheet, [], at(1000), PRICES, deleted)
+    assert carry(once).cost["labour"] == 3
+    assert carry(advance(once, [], at(2000), PRICES, deleted)).cost["labour"] == 3
+
+
+def test_new_overheads_hold_from_when_they_were_asked_for_though_t_has_passed_it() -> None:
+    old = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
+    new = (Overhead(item="labour/owner", unit_price="72", per="hour"),)
+    sheet = advance(replace(page(), overheads=old, generation=1), [], at(1000), PRICES)
+    asked = Terms(new, generation=2, since=at(400))
+    sheet = account(sheet, facts(1100, prices=PRICES, terms=asked)).page
+    assert carry(sheet).cost["labour"] == Fraction(36 * 400 + 72 * 700, 3600)
+    older = Terms(old, generation=1, since=at(0))
+    assert account(sheet, facts(1200, prices=PRICES, terms=older)).page == sheet
+
+
+def test_a_claim_that_grows_costs_its_new_size_from_then_on_only() -> None:
+    def claim(size: int, resized: int | None = None) -> Holding:
+        return Holding("c", at(0), None, {STORAGE: size}, Profile(), resized=at(resized) if resized else None)
+
+    sheet = account(page(), facts(60, claim(10), prices=PRICES)).page
+    assert sheet.open == {"c": {STORAGE: 10}}
+    sheet = advance(sheet, [claim(10)], at(1000), PRICES)
+    sheet = account(sheet, facts(1100, claim(25, 400), prices=PRICES)).page
+    assert seconds_of(sheet, STORAGE) == 10 * 400 + 25 * 700
+    gone = replace(claim(25, 400), end=at(1050))
+    assert seconds_of(settle(sheet, gone, PRICES), STORAGE) == 10 * 400 + 25 * 650
+
+
+def test_what_grew_before_anybody_looked_is_estimated() -> None:
+    held = replace(pod("a", 0, 1000), resized=at(300))
+    sheet = settle(page(), held, PRICES)
+    units = {key.certainty: sum(days.values()) for key, days in sheet.lines.items() if key.item == GPU}
+    assert units == {"estimated": 300, "exact": 700}
+    noted = settle(page(), replace(held, at_first={GPU: 3}), PRICES)
+    assert seconds_of(noted, GPU) == 3 * 300 + 700
+
+
+def test_a_closed_month_whose_next_page_could_not_be_written_goes_on() -> None:
+    """The create of December was refused, so all that is stored is November, closed."""
+    boundary = round(timedelta(days=21).total_seconds())
+    november = account(page(), facts(boundary + 60, pod("a", boundary - 600), prices=PRICES)).closed[0]
+    december = account(november, facts(boundary + 90, pod("a", boundary - 600, boundary + 80), prices=PRICES)).page
+    assert (december.month, december.closed, seconds_of(december, GPU)) == ("2026-12", False, 680)
+
+
+def test_an_ended_page_is_left_alone() -> None:
+    closed = replace(page(), closed=True, ended=True)
     assert account(closed, facts(DAY, pod("a", 0), prices=PRICES)).page == closed
 
 
@@ -126,7 +178,7 @@ def test_a_settled_uid_is_forgotten_an_hour_after_its_pod_is_gone() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        lambda sheet: replace(sheet, open=frozenset({"a"}), settled={"a": None}),
+        lambda sheet: replace(sheet, open={"a": {}}, settled={"a": None}),
         lambda sheet: replace(sheet, past=replace(sheet.past, usage={REPLICA: -1})),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Profile
+from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile
 from modelmeter.meter.objects import Claim, Node, Pod
 from modelmeter.meter.observe import claim_holding, encode_profile, node_profile, pod_holding
 
@@ -56,10 +56,19 @@ def terminated(*finished: str) -> list[dict[str, Any]]:
     return [{"state": {"terminated": {"finishedAt": f"2026-11-10T{time}Z"}}} for time in finished]
 
 
+def failed(finished: str) -> list[dict[str, Any]]:
+    """Statuses of an init container that failed."""
+    return [{"state": {"terminated": {"exitCode": 1, "finishedAt": f"2026-11-10T{finished}Z"}}}]
+
+
 def clock(text: str) -> datetime:
     """A time of 2026-11-10."""
     return datetime.fromisoformat(f"2026-11-10T{text}").replace(tzinfo=UTC)
 
+
+PULLING = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
+RESTARTED = {"state": {"running": {}}, "lastState": terminated("10:05:00")[0]["state"]}
+CRASHED = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": terminated("11:25:00")[0]["state"]}
 
 ENDS = [
     pytest.param(pod(phase="Running"), None, "exact", id="it runs"),
@@ -77,7 +86,7 @@ ENDS = [
         id="the last container's end",
     ),
     pytest.param(
-        pod(phase="Failed", initContainerStatuses=terminated("10:02:00")),
+        pod(phase="Failed", initContainerStatuses=failed("10:02:00"), containerStatuses=[PULLING]),
         clock("10:02:00"),
         "exact",
         id="it failed while it was starting",
@@ -98,43 +107,70 @@ ENDS = [
         id="deleted by force",
     ),
     pytest.param(
-        pod({**DELETED}, {"nodeName": "lost"}, phase="Running"), clock("11:30:00"), "estimated", id="its node is gone"
+        pod({**DELETED}, {"nodeName": "lost"}, phase="Running"), clock("11:29:30"), "estimated", id="its node is lost"
+    ),
+    pytest.param(
+        pod(
+            {**DELETED, "deletionGracePeriodSeconds": 0},
+            {"nodeName": "lost"},
+            phase="Failed",
+            conditions=[
+                SCHEDULED,
+                {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": "2026-11-10T11:31:00Z"},
+            ],
+            containerStatuses=[RESTARTED],
+        ),
+        clock("11:30:00"),
+        "estimated",
+        id="collected after its node: the end of an earlier run is not its end",
+    ),
+    pytest.param(
+        pod({**DELETED}, phase="Failed", initContainerStatuses=terminated("10:00:30"), containerStatuses=[PULLING]),
+        clock("11:29:30"),
+        "estimated",
+        id="deleted while its image could not be pulled: start-up's end is not its end",
+    ),
+    pytest.param(
+        pod({**DELETED}, phase="Failed", containerStatuses=[CRASHED]),
+        clock("11:29:30"),
+        "estimated",
+        id="deleted while it was backing off",
     ),
 ]
 
 
 @pytest.mark.parametrize(("given", "end", "certainty"), ENDS)
 def test_the_ladder_of_ends(given: Pod, end: datetime | None, certainty: str) -> None:
-    held = pod_holding(given, {"gpu-1": NODE})
+    held = pod_holding(given, {"gpu-1": NODE}, {"lost"})
     assert held is not None
     assert (held.start, held.end, held.certainty) == (clock("10:00:00"), end, certainty)
 
 
 def test_what_a_pod_holds() -> None:
-    held = pod_holding(pod(), {"gpu-1": NODE})
+    held = pod_holding(pod(), {"gpu-1": NODE}, ())
     assert held is not None
     assert held.amounts == {GPU: 1, CPU: 500, MEMORY: 2 * 2**30, REPLICA: 1}
     assert held.profile == SPOT_L4
 
 
 def test_the_captured_profile_outlives_the_node() -> None:
-    held = pod_holding(pod({"annotations": {"modelmeter.dev/price-profile": encode_profile(SPOT_L4)}}), {})
+    held = pod_holding(pod({"annotations": {"modelmeter.dev/price-profile": encode_profile(SPOT_L4)}}), {}, {"gpu-1"})
     assert held is not None
     assert (held.profile, held.certainty) == (SPOT_L4, "exact")
 
 
 def test_without_node_and_profile_the_price_is_a_guess_and_says_so() -> None:
-    held = pod_holding(pod(), {})
+    held = pod_holding(pod(), {}, {"gpu-1"})
     assert held is not None
     assert (held.profile, held.certainty) == (Profile(), "estimated")
 
 
 def test_a_pod_that_waits_for_a_node_holds_nothing() -> None:
-    assert pod_holding(pod(spec={"nodeName": ""}, conditions=[]), {}) is None
+    assert pod_holding(pod(spec={"nodeName": ""}, conditions=[]), {}, {"gpu-1"}) is None
 
 
 def test_a_pod_that_was_deleted_while_it_waited_ends_with_nothing() -> None:
-    held = pod_holding(pod({**DELETED}, {"nodeName": ""}, conditions=[]), {})
+    held = pod_holding(pod({**DELETED}, {"nodeName": ""}, conditions=[]), {}, {"gpu-1"})
     assert held is not None
     assert (held.start == held.end, held.amounts) == (True, {})
 
@@ -142,7 +178,7 @@ def test_a_pod_that_was_deleted_while_it_waited_ends_with_nothing() -> None:
 def test_the_hungriest_start_up_step_counts_where_it_is_larger() -> None:
     init = {"resources": {"requests": {"cpu": "2", "memory": "1Gi"}}}
     sidecar = {"restartPolicy": "Always", "resources": {"requests": {"cpu": "100m"}}}
-    held = pod_holding(pod(spec={"initContainers": [sidecar, init]}), {"gpu-1": NODE})
+    held = pod_holding(pod(spec={"initContainers": [sidecar, init]}), {"gpu-1": NODE}, ())
     assert held is not None
     assert (held.amounts[CPU], held.amounts[MEMORY]) == (2100, 2 * 2**30)
 
@@ -163,11 +199,15 @@ def test_every_clouds_word_for_capacity(labels: dict[str, str], capacity: str) -
     assert node_profile(node).capacity_type == capacity
 
 
+BOUND = {"time": "2026-11-10T10:00:05Z", "subresource": "status", "fieldsV1": {"f:status": {"f:phase": {}}}}
+
+
 def claim(metadata: dict[str, Any] | None = None, **status: Any) -> Claim:
-    """A claim of 10 GiB that was made at 10:00."""
+    """A claim of 10 GiB that was made at 10:00 and bound 5 s later."""
+    created = {"creationTimestamp": "2026-11-10T10:00:00Z", "managedFields": [BOUND]}
     return msgspec.convert(
         {
-            "metadata": {"name": "c", "uid": "c", "creationTimestamp": "2026-11-10T10:00:00Z", **(metadata or {})},
+            "metadata": {"name": "c", "uid": "c", **created, **(metadata or {})},
             "spec": {"storageClassName": "standard"},
             "status": {"phase": "Bound", "capacity": {"storage": "10Gi"}, **status},
         },
@@ -178,9 +218,37 @@ def claim(metadata: dict[str, Any] | None = None, **status: Any) -> Claim:
 def test_a_bound_claim_holds_its_capacity_until_it_is_deleted() -> None:
     held = claim_holding(claim({"deletionTimestamp": "2026-11-10T12:00:00Z"}))
     assert held is not None
-    assert (held.start, held.end) == (clock("10:00:00"), clock("12:00:00"))
+    assert (held.start, held.end, held.certainty) == (clock("10:00:05"), clock("12:00:00"), "exact")
     assert (held.amounts, held.profile) == ({STORAGE: 10 * 2**30}, Profile(storage_class="standard"))
+
+
+def test_a_deleted_claim_is_held_until_the_last_pod_that_uses_it_has_ended() -> None:
+    deleted = claim({"deletionTimestamp": "2026-11-10T12:00:00Z"})
+    ended = Holding("a", clock("11:00:00"), clock("12:30:00"), {}, Profile())
+    running = Holding("b", clock("11:00:00"), None, {}, Profile())
+    kept, gone = claim_holding(deleted, [ended, running]), claim_holding(deleted, [ended])
+    assert kept is not None
+    assert gone is not None
+    assert (kept.end, gone.end) == (None, clock("12:30:00"))
+
+
+def test_a_claim_says_when_it_was_resized() -> None:
+    asked = {"time": "2026-11-10T11:00:00Z", "fieldsV1": {"f:spec": {"f:resources": {"f:requests": {}}}}}
+    got = {"time": "2026-11-10T11:00:09Z", "subresource": "status", "fieldsV1": {"f:status": {"f:capacity": {}}}}
+    held = claim_holding(claim({"managedFields": [BOUND, asked, got]}))
+    assert held is not None
+    assert (held.start, held.resized) == (clock("10:00:05"), clock("11:00:09"))
+
+
+def test_a_claim_that_nobody_says_when_it_was_bound_counts_from_its_creation() -> None:
+    held = claim_holding(claim({"managedFields": []}))
+    assert held is not None
+    assert (held.start, held.certainty) == (clock("10:00:00"), "estimated")
 
 
 def test_a_pending_claim_holds_nothing() -> None:
     assert claim_holding(claim(phase="Pending", capacity={})) is None
+
+
+def test_a_pod_whose_node_the_watch_has_yet_to_show_waits_for_its_price() -> None:
+    assert pod_holding(pod(), {}, ()) is None

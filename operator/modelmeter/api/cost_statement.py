@@ -75,6 +75,14 @@ class Settled(Struct):
     """When the object was first seen to be gone; the UID leaves the page an hour later."""
 
 
+class Open(Struct):
+    """UIDs whose usage up to postedThrough is in the lines, and what each of them held then."""
+
+    amounts: Annotated[dict[str, Integer], Field(max_length=8)]
+    """item to GPUs, millicores, bytes or replicas."""
+    uids: Annotated[list[str], Field(max_length=5000)]
+
+
 class Overhead(Struct):
     """Labour or operations as they accrue now, until the ModelDeployment says otherwise."""
 
@@ -115,11 +123,18 @@ class CostStatementSpec(Struct):
     posted_through: Instant
     """T: usage of every UID in `open` is in the lines up to here."""
     closed: bool = False
+    """The month is over, or the account is."""
+    ended: bool = False
+    """Nothing of the model is left that could cost: no page follows."""
     lines: Annotated[list[Line], Field(max_length=5000)] = []
     unpriced: Annotated[list[UnpricedSpan], Field(max_length=2000)] = []
     overheads: Annotated[list[Overhead], Field(max_length=64)] = []
-    open: Annotated[list[str], Field(max_length=5000)] = []
-    """UIDs whose usage up to postedThrough is in the lines."""
+    overheads_until: Instant | None = None
+    """Where labour and operations ended: the deletion of the ModelDeployment."""
+    generation: Annotated[int, Field(ge=0)] = 0
+    """Of the ModelDeployment whose labour and operations these are."""
+    open: Annotated[list[Open], Field(max_length=5000)] = []
+    """UIDs whose usage up to postedThrough is in the lines, by what they hold."""
     settled: Annotated[list[Settled], Field(max_length=5000)] = []
     """UIDs posted in full whose objects may still exist."""
     carried: Carried = Carried()

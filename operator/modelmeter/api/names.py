@@ -24,4 +24,7 @@ LEDGER_FINALIZER = f"{GROUP}/ledger"
 PRICE_PROFILE = f"{GROUP}/price-profile"
 """Annotation on pods: what decides the pod's price, captured from its node while it runs."""
 
+HELD_AT_FIRST = f"{GROUP}/held-at-first"
+"""Annotation on pods: what the pod held when it was first seen, for it may be resized in place."""
+
 FIELD_MANAGER = "modelmeter"

@@ -74,6 +74,10 @@ class Statements:
                 pages[stored.spec.model.uid] = stored
         return pages
 
+    async def everything(self) -> list[CostStatementSpec]:
+        """Every page there is."""
+        return [CostStatementSpec.model_validate(item.spec) for item in await self._list("", "application/json")]
+
     async def last_closed(self) -> dict[str, str]:
         """The name of each model's latest closed page, by the model's UID."""
         last: dict[str, tuple[str, str]] = {}
@@ -131,7 +135,8 @@ class Statements:
 
     async def _list(self, selector: str, accept: str) -> list[_Statement]:
         where = path("CostStatement", self._namespace)
-        return await items(self._client, where, _Statement, accept, labelSelector=selector)
+        query = {"labelSelector": selector} if selector else {}
+        return await items(self._client, where, _Statement, accept, **query)
 
 
 def _stored(item: _Statement) -> Stored:

@@ -29,15 +29,23 @@ class Account:
     """The object is no longer there; only its account is still open."""
     model: ModelDeployment | None = None
     generation: int = 0
+    priced_since: datetime | None = None
+    """When spec.pricing became what it is; None where nobody noted it."""
     finalizers: tuple[str, ...] = ()
     spec_error: str | None = None
     apply_error: str | None = None
     apply_failed: bool = False
     """Whether the last pass over the children failed, in whatever way."""
     metering_error: str | None = None
+    ledger_error: str | None = None
+    """Why the API server does not take the statement, and what to do."""
+    ledger_failures: int = 0
+    """How often in a row."""
     stored: Stored | None = None
     page: Page | None = None
     """The open page in the ledger's types; equal to `stored`."""
+    more: bool = False
+    """More pods have ended than one write of the page takes."""
     conditions: tuple[Condition, ...] = ()
     published: ModelDeploymentStatus | None = None
     triton: tuple[bool, str] | None = None
@@ -63,6 +71,16 @@ def account_of(body: Mapping[str, Any]) -> Account:
         conditions=tuple(published.conditions),
         published=published,
     )
+
+
+def priced_since(metadata: Mapping[str, Any]) -> datetime | None:
+    """When spec.pricing was last changed, from the managed fields."""
+    times = [
+        instant(entry["time"])
+        for entry in metadata.get("managedFields", ())
+        if "time" in entry and "f:pricing" in entry.get("fieldsV1", {}).get("f:spec", {})
+    ]
+    return max(times, default=None)
 
 
 class Accounts:

@@ -1,8 +1,8 @@
-"""Notes on each running pod what decides its price, while its node is there to tell."""
+"""Notes on each running pod what decides its price, while its node is there to tell, and what it holds at first."""
 
 from __future__ import annotations
 
-from modelmeter.api.names import PRICE_PROFILE
+from modelmeter.api.names import HELD_AT_FIRST, PRICE_PROFILE
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account, Accounts
@@ -10,7 +10,7 @@ from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Pod
-from modelmeter.meter.observe import captured_profile, encode_profile, node_profile
+from modelmeter.meter.observe import amounts, captured_profile, encode_amounts, encode_profile, node_profile
 
 
 class Capturing:
@@ -32,7 +32,8 @@ class Capturing:
         for pod in self._lacking(account) if account else ():
             metadata = pod.metadata
             profile = encode_profile(node_profile(self._view.nodes[pod.spec.node_name]))
-            body = {"metadata": {"uid": metadata.uid, "annotations": {PRICE_PROFILE: profile}}}
+            noted = {PRICE_PROFILE: profile, HELD_AT_FIRST: encode_amounts(amounts(pod))}
+            body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
             try:
                 await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)
             except (NotFound, Conflict):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from modelmeter.api.names import METERING_FINALIZER
 from modelmeter.cluster.client import Client
@@ -16,20 +17,37 @@ from modelmeter.cluster.statements import Statements, statement_name
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import Conflict, LedgerError, NotFound
+from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, Facts
 from modelmeter.meter.account import account as account_for
 from modelmeter.meter.holding import Holding
+from modelmeter.meter.ledger import Terms
 from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import claim_holding, pod_holding
-from modelmeter.meter.page import Page, first_page, from_spec, to_spec
+from modelmeter.meter.observe import claim_holding, claims_of, pod_holding, was_released
+from modelmeter.meter.page import Page, first_page, from_spec, month_end, month_of, to_spec
 from modelmeter.meter.prices import Tariff
 
 log = logging.getLogger(__name__)
 
-CONFLICTS = 5
+CONFLICTS: Final = 5
 """How often a pass starts over because the page was written in between."""
+
+PASSING: Final = (0, 409, 429, 500, 502, 503, 504)
+"""HTTP statuses after which the same write may well succeed a moment later."""
+REMEDIES: Final = {
+    0: "see whether the API server can be reached from the operator",
+    403: "let the operator's ServiceAccount create and update coststatements, and patch pods and claims",
+    404: "apply the CRDs of modelmeter.dev",
+    413: "the statement is too large: remove finished pods that are still listed",
+    422: "the CRDs are of another version than the operator: apply those that came with it",
+}
+
+
+def _refusal(error: ClusterError) -> str:
+    remedy = REMEDIES.get(error.status, "see the API server's own log")
+    said = f"HTTP {error.status}: {error.message}" if error.status else error.message
+    return f"the ledger cannot be written ({said}); no usage is lost, it is posted later; {remedy}"
 
 
 class Metering:
@@ -61,8 +79,12 @@ class Metering:
             now=self._clock(),
             holdings=tuple(self._holdings(account)),
             tariff=self.tariff(account) or NO_TARIFF,
-            overheads=publish.overheads(model.spec.pricing) if model else None,
-            deleted=account.deleted,
+            terms=Terms(
+                overheads=publish.overheads(model.spec.pricing) if model else None,
+                generation=account.generation,
+                since=account.priced_since,
+                until=account.deleted,
+            ),
             ended=account.deleted is not None and not self._anything_left(account),
         )
 
@@ -88,7 +110,14 @@ class Metering:
             return
         try:
             await self._account(account)
-            account.metering_error = None
+            account.metering_error = account.ledger_error = None
+            account.ledger_failures = 0
+        except ClusterError as error:
+            account.ledger_failures += 1
+            if account.ledger_failures > 1 or error.status not in PASSING:
+                account.ledger_error = _refusal(error)
+                self._changed(uid)
+            raise
         except LedgerError as error:
             # Nothing is written and nothing released, so nothing is lost; a person has to look.
             account.metering_error = str(error)
@@ -111,13 +140,16 @@ class Metering:
         else:
             raise Conflict(409, "Conflict", "the statement keeps changing")
         await self._release(account)
+        if account.more:
+            self.queue.add(account.ref.uid)
 
     async def _write(self, account: Account, advance: bool) -> None:
         page = account.page or first_page(account.ref, account.created)
         facts = replace(self.facts(account), advance=advance)
-        if account.page is None and facts.overheads is not None:
-            page = replace(page, overheads=facts.overheads)
+        if account.page is None:
+            page = replace(page, overheads=facts.terms.overheads or (), generation=facts.terms.generation)
         outcome = account_for(page, facts)
+        account.more = outcome.more
         for written in (*outcome.closed, outcome.page):
             if account.stored is None or written != account.page:
                 await self._store(account, written)
@@ -130,12 +162,18 @@ class Metering:
 
     async def _reload(self, account: Account) -> None:
         page = account.page or first_page(account.ref, account.created)
-        try:
-            account.stored = await self._statements.read(statement_name(account.ref, page.month))
-            account.page = from_spec(account.stored.spec)
-        except NotFound:
-            # Deleted by hand: what we know is all there is, so it is created again, whole.
-            account.stored = None
+        month: str | None = page.month
+        while month is not None:
+            try:
+                account.stored = await self._statements.read(statement_name(account.ref, month))
+                account.page = page = from_spec(account.stored.spec)
+            except NotFound:
+                if month == page.month:
+                    # Deleted by hand: what we know is all there is, so it is created again, whole.
+                    account.stored = None
+                break
+            # Our own answer may have been lost, or somebody else was faster: the account goes on on the last page.
+            month = month_of(month_end(month)) if page.closed and not page.ended else None
         await self._view.list()
 
     async def _release(self, account: Account) -> None:
@@ -147,7 +185,7 @@ class Metering:
             if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
         ]
         await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
-        if page.closed and account.deleted is not None:
+        if page.ended:
             await self._ended(account)
 
     async def _let_go(self, kind: str, metadata: Metadata) -> None:
@@ -162,11 +200,17 @@ class Metering:
             self.queue.add_later(account.ref.uid, (min(ends) - now).total_seconds() + 1)
 
     def _holdings(self, account: Account) -> Iterator[Holding]:
+        users: dict[str, list[Holding]] = {}
+        open_now = account.page.open if account.page else {}
         for pod in self.pods(account):
-            if held := pod_holding(pod, self._view.nodes):
+            if pod.metadata.uid not in open_now and was_released(pod):
+                continue
+            if held := pod_holding(pod, self._view.nodes, self._view.lost):
                 yield held
+                for name in claims_of(pod):
+                    users.setdefault(name, []).append(held)
         for claim in self.claims(account):
-            if held := claim_holding(claim):
+            if held := claim_holding(claim, users.get(claim.metadata.name, ())):
                 yield held
 
     def _anything_left(self, account: Account) -> bool:

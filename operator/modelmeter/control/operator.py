@@ -17,7 +17,7 @@ from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements
 from modelmeter.control import startup
-from modelmeter.control.accounts import Account, Accounts, account_of
+from modelmeter.control.accounts import Account, Accounts, account_of, priced_since
 from modelmeter.control.capturing import Capturing
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
@@ -100,6 +100,7 @@ class Operator:
         if account.generation != metadata["generation"] or account.model is None:
             news |= account.generation != metadata["generation"]
             account.generation = metadata["generation"]
+            account.priced_since = priced_since(metadata)
             try:
                 account.model, account.spec_error = model_deployment(body), None
             except SpecError as error:
@@ -109,7 +110,7 @@ class Operator:
             account.deleted, news = instant(deleted), True
         if news:
             self._everything(account)
-        elif account.deleted is not None and account.page is not None and account.page.closed:
+        elif account.deleted is not None and account.page is not None and account.page.ended:
             self.metering.queue.add(account.ref.uid)
 
     def gone(self, uid: str) -> None:

@@ -90,6 +90,7 @@ class Publishing:
             claim=next((claim_facts(claim) for claim in self._metering.claims(account)), None),
             triton=account.triton,
             metering_error=account.metering_error,
+            ledger_error=account.ledger_error,
             metered=page is not None,
             price_book=model.spec.pricing.price_book if model else "",
             price_book_found=facts.tariff is not NO_TARIFF,

@@ -14,8 +14,7 @@ from modelmeter.cluster.statements import Statements, Stored
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
 from modelmeter.errors import ClusterError
-from modelmeter.meter.ledger import roll
-from modelmeter.meter.page import from_spec, month_end, month_start
+from modelmeter.meter.page import from_spec, month_start
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
         if stored := open_pages.pop(uid, None):
             _keep(account, stored)
         elif uid in closed:
+            # The end of the account, or a crash came between the closing of a month and the next page.
             _keep(account, await statements.read(closed[uid]))
-            _follow(account)
     for stored in open_pages.values():
         page = from_spec(stored.spec)
         accounts.add(
@@ -77,10 +76,3 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
 
 def _keep(account: Account, stored: Stored) -> None:
     account.stored, account.page = stored, from_spec(stored.spec)
-
-
-def _follow(account: Account) -> None:
-    """A crash came between the closing of a month and the next page, which follows from the closed one alone."""
-    page = account.page
-    if page is not None and account.deleted is None and page.posted_through == month_end(page.month):
-        account.stored, (_, account.page) = None, roll(page)

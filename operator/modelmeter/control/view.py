@@ -63,6 +63,8 @@ class View:
         self.claims: _Index[Claim] = _Index()
         self.children: dict[str, _Index[Bare]] = {kind: _Index() for kind in CHILD_KINDS}
         self.nodes: dict[str, Node] = {}
+        self.lost: set[str] = set()
+        """Names of nodes that are gone for sure; one that pods are on and that is in neither has yet to be seen."""
         self._tariffs: dict[str, Tariff] = {}
         self._usage = usage
         self._child = child
@@ -71,7 +73,6 @@ class View:
         self._next: asyncio.Task[None] | None = None
         metered = LABEL_MODEL
         self.reflectors: tuple[Reflector[Any], ...] = (
-            Reflector(client, path("Node"), Node, self._node_changed),
             Reflector(client, path("PriceBook"), Book, self._book_changed),
             Reflector(client, path("PersistentVolumeClaim"), Claim, self._claim_changed, metered),
             Reflector(client, path("Pod"), Pod, self._pod_changed, metered),
@@ -79,6 +80,8 @@ class View:
                 Reflector(client, path(kind), Bare, self._child_changed(kind), f"{OURS},{LABEL_MODEL}")
                 for kind in CHILD_KINDS
             ),
+            # After the pods: a node that is then not there, though a pod is on it, is gone and not new.
+            Reflector(client, path("Node"), Node, self._node_changed),
         )
 
     def when_prices_change(self, call: Callable[[], None]) -> None:
@@ -96,6 +99,8 @@ class View:
             self._next = None
             for reflector in self.reflectors:
                 await reflector.list()
+            on = {pod.spec.node_name for pods in self.pods.values() for pod in pods.values()}
+            self.lost |= on - self.nodes.keys() - {""}
 
     async def run(self) -> None:
         """Keep up until cancelled."""
@@ -132,8 +137,11 @@ class View:
         assert node is not None
         name = node.metadata.name
         known = self.nodes.pop(name, None)
-        if after is not None:
+        if after is None:
+            self.lost.add(name)
+        else:
             self.nodes[name] = after
+            self.lost.discard(name)
         if after is None or known is None or known.metadata.labels != after.metadata.labels:
             for pods in list(self.pods.values()):
                 for pod in pods.values():

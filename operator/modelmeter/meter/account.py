@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from modelmeter.api.cost_statement import Overhead
 from modelmeter.errors import LedgerError
-from modelmeter.meter.holding import Holding
-from modelmeter.meter.ledger import advance, forget, reprice, roll, settle
+from modelmeter.meter.holding import STORAGE, Holding
+from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
 
 ADVANCE_EVERY: Final = timedelta(hours=6)
 """How far T may fall behind; bounds what a finalizer stripped by hand can cost."""
+
+AT_ONCE: Final = 500
+"""How many pods and claims one write of a page settles."""
 
 NO_TARIFF: Final = Tariff(None)
 
@@ -30,10 +32,8 @@ class Facts:
     now: datetime
     holdings: tuple[Holding, ...]
     tariff: Tariff
-    overheads: tuple[Overhead, ...] | None
-    """As the ModelDeployment says now; None where it cannot be read, then the page's own go on."""
-    deleted: datetime | None = None
-    """When the ModelDeployment was deleted: labour and operations end there."""
+    terms: Terms
+    """Labour and operations as the ModelDeployment says now."""
     ended: bool = False
     """Nothing of the model is left that could still cost: the last page may close."""
     advance: bool = False
@@ -46,48 +46,61 @@ class Outcome:
 
     closed: tuple[Page, ...]
     page: Page
+    more: bool = False
+    """More has ended than is settled in one write: write and release, then ask again."""
 
 
 def account(page: Page, facts: Facts) -> Outcome:
     """Settle what has finished, advance where it is time, close months that are over."""
-    if page.closed:
+    if page.ended:
         return Outcome((), page)
+    if page.closed:
+        # The month was closed, and then the next page could not be written.
+        _, page = roll(page)
+    facts = _dated(facts)
     tariff = facts.tariff
     if not page.currency:
         page = replace(page, currency=tariff.currency)
     tariff = tariff_of(page, tariff)
     closed: list[Page] = []
     page = reprice(page, tariff)
-    while facts.now >= (boundary := month_end(page.month)):
-        page = advance(page, facts.holdings, boundary, tariff, facts.deleted)
+    while True:
+        boundary = month_end(page.month)
+        finished = _finished(page, facts, min(facts.now, boundary))
+        for held in finished[:AT_ONCE]:
+            page = settle(page, held, tariff)
+        if len(finished) > AT_ONCE or facts.now < boundary:
+            break
+        page = advance(page, facts.holdings, boundary, tariff, facts.terms)
         over, page = roll(page)
         closed.append(over)
-    page = _settle_finished(page, facts, tariff)
-    changed = facts.overheads is not None and facts.overheads != page.overheads
-    if changed or facts.ended or facts.advance or facts.now - page.posted_through >= ADVANCE_EVERY:
-        page = advance(page, facts.holdings, facts.now, tariff, facts.deleted)
+    more = len(finished) > AT_ONCE
+    due = not more and _due(page, facts)
+    if due:
+        page = advance(page, facts.holdings, facts.now, tariff, facts.terms)
+    if due or finished:
         page = forget(page, (held.uid for held in facts.holdings), facts.now)
-    if facts.overheads is not None:
-        page = replace(page, overheads=facts.overheads)
-    if facts.ended:
-        page = replace(page, closed=True)
+    if facts.ended and not more:
+        page = replace(page, closed=True, ended=True)
     for written in (*closed, page):
         check(written)
-    return Outcome(tuple(closed), page)
+    return Outcome(tuple(closed), page, more)
 
 
 def live_page(page: Page, facts: Facts) -> Page:
     """The page as if it had advanced to now: what the status shows. It is never written."""
-    if page.closed:
+    if page.ended:
         return page
+    if page.closed:
+        _, page = roll(page)
+    facts = _dated(facts)
     tariff = tariff_of(page, facts.tariff)
-    page = _settle_finished(page, facts, tariff)
-    return advance(page, facts.holdings, facts.now, tariff, facts.deleted)
+    return advance(page, facts.holdings, facts.now, tariff, facts.terms)
 
 
 def check(page: Page) -> None:
     """The invariants of a page; LedgerError names the first that does not hold."""
-    both = page.open & page.settled.keys()
+    both = page.open.keys() & page.settled.keys()
     if both:
         raise LedgerError(f"{page.month}: {sorted(both)[0]} is both open and settled")
     usage: dict[str, int] = dict(page.past.usage)
@@ -101,11 +114,30 @@ def check(page: Page) -> None:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
 
 
-def _settle_finished(page: Page, facts: Facts, tariff: Tariff) -> Page:
-    for held in facts.holdings:
-        if held.end is not None and held.end <= facts.now:
-            page = settle(page, held, tariff)
-    return page
+def _dated(facts: Facts) -> Facts:
+    """The same with a clock that is not behind what the API server has dated already."""
+    dated = (facts.terms.since, facts.terms.until, *(held.resized for held in facts.holdings))
+    return replace(facts, now=max((facts.now, *(at for at in dated if at is not None))))
+
+
+def _due(page: Page, facts: Facts) -> bool:
+    """Whether T is to go on now."""
+    late = facts.now - page.posted_through >= ADVANCE_EVERY
+    forced = facts.advance or facts.ended or late or facts.terms.news(page)
+    return forced or any(_unsure(page, held, facts.now) for held in facts.holdings)
+
+
+def _unsure(page: Page, held: Holding, now: datetime) -> bool:
+    """Whether what it holds has to be on the page now, for it changes without a trace: a claim, a resized pod."""
+    if held.end is not None or held.uid in page.settled or held.start >= now:
+        return False
+    known = page.open.get(held.uid)
+    return held.amounts != known if known is not None else STORAGE in held.amounts
+
+
+def _finished(page: Page, facts: Facts, by: datetime) -> list[Holding]:
+    """What has ended by then and is not settled yet."""
+    return [held for held in facts.holdings if held.end and held.end <= by and held.uid not in page.settled]
 
 
 def _first_negative(usage: Mapping[str, int]) -> str:

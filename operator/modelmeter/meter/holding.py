@@ -37,6 +37,8 @@ class Holding:
 
     `amounts` maps an item to whole units: GPUs, millicores, bytes, replicas.
     `certainty` says whether start and end are the API server's own or the next best thing.
+    `resized` is when `amounts` became what they are, where they were others before; `at_first` is what they
+    were then, where somebody noted it.
     """
 
     uid: str
@@ -45,3 +47,5 @@ class Holding:
     amounts: Mapping[str, int]
     profile: Profile
     certainty: Certainty = "exact"
+    resized: datetime | None = None
+    at_first: Mapping[str, int] | None = None

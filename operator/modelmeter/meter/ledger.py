@@ -1,14 +1,16 @@
 """How a ledger page grows: settle, advance, roll. Pure; applying one twice changes nothing.
 
-A UID of `open` is posted up to T (`posted_through`); any other UID is not posted at all, so a pod that the
-watch shows late, after T has passed its start, is still posted in full. Quantities are whole unit-seconds.
+A UID of `open` is posted up to T (`posted_through`), with the amounts that stand there; any other UID is not
+posted at all, so a pod that the watch shows late, after T has passed its start, is still posted in full.
+Quantities are whole unit-seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from modelmeter.api.cost_statement import Certainty, Overhead
@@ -19,8 +21,32 @@ from modelmeter.meter.prices import Price, Tariff
 
 REMEMBER_SETTLED: Final = timedelta(hours=1)
 """How long a settled UID stays on the page after its object is gone: longer than any stale view lives."""
+REMEMBERED: Final = 500
+"""How many such UIDs at most: of more, the oldest leave sooner."""
 
 _NO_PRICE: Final = Price("", "", "hour")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What labour and operations a ModelDeployment asks for, as of its `generation`.
+
+    They hold from `since` on. They end at `until`, its deletion.
+    """
+
+    overheads: tuple[Overhead, ...] | None = None
+    """None where they cannot be read, then those of the page go on."""
+    generation: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def news(self, page: Page) -> bool:
+        """Whether the page accrues something else; it never goes back to an older generation."""
+        newer = self.generation > page.generation and page.overheads_until is None
+        return newer and self.overheads is not None and self.overheads != page.overheads
+
+
+NO_NEWS: Final = Terms()
 
 
 def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
@@ -29,17 +55,17 @@ def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
         raise ValueError(f"{held.uid} is not finished")
     if held.uid in page.settled:
         return page
-    posted_to = page.posted_through if held.uid in page.open else held.start
     posting = _Posting(page, tariff)
-    posting.holding(held, posted_to, max(held.end, held.start))
-    return replace(posting.page(), open=page.open - {held.uid}, settled={**page.settled, held.uid: None})
+    posting.holding(held, max(held.end, held.start))
+    still_open = {uid: amounts for uid, amounts in page.open.items() if uid != held.uid}
+    return replace(posting.page(), open=still_open, settled={**page.settled, held.uid: None})
 
 
-def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, until: datetime | None = None) -> Page:
+def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, terms: Terms = NO_NEWS) -> Page:
     """Post every holding, and labour and operations, up to `to`; T becomes `to`, and never goes back.
 
     `held` is all that exists: what has ended by `to` is settled first. A UID of `open` that is not among
-    it lost its finalizer by force; it is closed at the old T. Overheads accrue no further than `until`.
+    it lost its finalizer by force; it is closed at the old T.
     """
     to = max(to, page.posted_through)
     holdings = tuple(held)
@@ -49,19 +75,33 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, u
     live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
     posting = _Posting(page, tariff)
     for holding in live:
-        posted_to = page.posted_through if holding.uid in page.open else holding.start
-        posting.holding(holding, posted_to, to)
-    last = to if until is None else min(to, until)
-    for overhead in page.overheads:
-        posting.overhead(overhead, min(page.posted_through, last), last)
-    open_uids = frozenset(holding.uid for holding in live)
-    vanished = page.open - open_uids - page.settled.keys()
+        posting.holding(holding, to)
+    open_now = {holding.uid: holding.amounts for holding in live}
+    vanished = page.open.keys() - open_now.keys() - page.settled.keys()
     return replace(
-        posting.page(),
+        _accrue(posting, page, to, terms),
         posted_through=to,
-        open=open_uids,
+        open=open_now,
         settled={**page.settled, **dict.fromkeys(vanished)},
     )
+
+
+def _accrue(posting: _Posting, page: Page, to: datetime, terms: Terms) -> Page:
+    """Post labour and operations up to `to`, the new ones from when they hold; what T ran ahead is taken back."""
+    if page.overheads_until is not None:
+        return posting.page()
+    ends = terms.until is not None and terms.until <= to
+    last = terms.until if ends and terms.until is not None else to
+    news = terms.news(page) and (terms.since is None or terms.since <= to)
+    turn = min(terms.since or to, last) if news else last
+    for overhead in page.overheads:
+        posting.overhead(overhead, page.posted_through, turn)
+    accrued = posting.page()
+    if news and terms.overheads is not None:
+        for overhead in terms.overheads:
+            posting.overhead(overhead, turn, last)
+        accrued = replace(posting.page(), overheads=terms.overheads, generation=terms.generation)
+    return replace(accrued, overheads_until=last) if ends else accrued
 
 
 def reprice(page: Page, tariff: Tariff) -> Page:
@@ -89,6 +129,8 @@ def roll(page: Page) -> tuple[Page, Page]:
         currency=page.currency,
         unpriced=page.unpriced,
         overheads=page.overheads,
+        overheads_until=page.overheads_until,
+        generation=page.generation,
         open=page.open,
         settled=page.settled,
         past=carry(page),
@@ -109,13 +151,19 @@ def carry(page: Page) -> Past:
 
 
 def forget(page: Page, existing: Iterable[str], now: datetime) -> Page:
-    """Drop settled UIDs whose objects have been gone for an hour; note those that are newly gone."""
+    """Drop settled UIDs whose objects have been gone for an hour, or are too many; note those that are newly gone.
+
+    Dropping them sooner is safe where views are honest: whoever writes has listed since somebody else wrote.
+    """
     present = frozenset(existing)
     settled = {
         uid: None if uid in present else gone or now
         for uid, gone in page.settled.items()
         if uid in present or gone is None or now - gone < REMEMBER_SETTLED
     }
+    absent = sorted((gone, uid) for uid, gone in settled.items() if gone is not None)
+    for _, uid in absent[:-REMEMBERED]:
+        del settled[uid]
     return replace(page, settled=settled)
 
 
@@ -144,13 +192,30 @@ class _Posting:
             for key, days in self._lines.items()
             if (kept := {day: units for day, units in days.items() if units})
         }
-        unpriced = {key: amount for key, amount in self._unpriced.items() if amount}
-        return replace(self._page, lines=lines, unpriced=unpriced)
+        return replace(self._page, lines=lines, unpriced=_merged(self._unpriced))
 
-    def holding(self, held: Holding, start: datetime, end: datetime) -> None:
-        """Post all items of a holding over [start, end); taken back where end is before start."""
-        for item, amount in held.amounts.items():
-            self.item(item, amount, held.profile, held.certainty, start, end)
+    def holding(self, held: Holding, end: datetime) -> None:
+        """Post what is not posted yet of a holding up to `end`; what is posted beyond is taken back."""
+        posted_to, was = self._page.posted_through, self._page.open.get(held.uid)
+        certainty = held.certainty
+        if was is None:
+            posted_to, was = held.start, held.at_first
+            if was is None and held.resized:
+                # What it held before, nobody can tell any more.
+                was, certainty = held.amounts, "estimated"
+        if was is None or (was == held.amounts and certainty == held.certainty):
+            self._amounts(held, held.amounts, posted_to, end, held.certainty)
+        else:
+            turn = min(max(held.resized or posted_to, held.start), end)
+            self._amounts(held, was, posted_to, turn, certainty)
+            self._amounts(held, held.amounts, turn, end, held.certainty if held.resized else "estimated")
+
+    def _amounts(
+        self, held: Holding, amounts: Mapping[str, int], start: datetime, end: datetime, certainty: Certainty
+    ) -> None:
+        """Post amounts over [start, end); taken back where end is before start."""
+        for item, amount in amounts.items():
+            self.item(item, amount, held.profile, certainty, start, end)
 
     def item(
         self, item: str, amount: int, profile: Profile, certainty: Certainty, start: datetime, end: datetime
@@ -171,8 +236,11 @@ class _Posting:
                 self._line(item, step.price, certainty, amount, step.start, step.end)
 
     def overhead(self, overhead: Overhead, start: datetime, end: datetime) -> None:
-        """Post labour or operations over [start, end)."""
-        self._line(overhead.item, Price("", overhead.unit_price, overhead.per), "exact", 1, start, end)
+        """Post labour or operations over [start, end); taken back where end is before start."""
+        price, units = Price("", overhead.unit_price, overhead.per), 1
+        if end < start:
+            start, end, units = end, start, -1
+        self._line(overhead.item, price, "exact", units, start, end)
 
     def _line(self, item: str, price: Price, certainty: Certainty, amount: int, start: datetime, end: datetime) -> None:
         for at, seconds in pieces_by_day(start, end):
@@ -182,3 +250,20 @@ class _Posting:
             days = self._lines.setdefault(key, {})
             day = f"{at.day:02}"
             days[day] = days.get(day, 0) + amount * seconds
+
+
+def _merged(spans: Mapping[SpanKey, int]) -> dict[SpanKey, int]:
+    """The same usage in as few spans as there are changes of the amount."""
+    changes: dict[tuple[str, Profile, Certainty], dict[datetime, int]] = {}
+    for key, amount in spans.items():
+        edges = changes.setdefault((key.item, key.profile, key.certainty), {})
+        edges[key.start] = edges.get(key.start, 0) + amount
+        edges[key.end] = edges.get(key.end, 0) - amount
+    merged: dict[SpanKey, int] = {}
+    for (item, profile, certainty), edges in changes.items():
+        amount = 0
+        for start, end in pairwise(sorted(at for at, change in edges.items() if change)):
+            amount += edges[start]
+            if amount:
+                merged[SpanKey(item, profile, certainty, start, end)] = amount
+    return merged

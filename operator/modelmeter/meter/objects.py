@@ -11,6 +11,38 @@ class Partial(Struct, rename="camel", gc=False, frozen=True, omit_defaults=True)
     """A partial view of an API object; unknown fields are ignored."""
 
 
+class Owns(Partial, frozen=True):
+    """That a field is owned: what is below it does not matter."""
+
+
+class OwnedSpec(Partial, frozen=True):
+    """The fields below `spec` that a manager owns, as far as they say how much is held."""
+
+    resources: Owns | None = field(default=None, name="f:resources")
+
+
+class OwnedStatus(Partial, frozen=True):
+    """The fields below `status` that a manager owns."""
+
+    phase: Owns | None = field(default=None, name="f:phase")
+    capacity: Owns | None = field(default=None, name="f:capacity")
+
+
+class Owned(Partial, frozen=True):
+    """The fields that a manager owns."""
+
+    spec: OwnedSpec = field(default=OwnedSpec(), name="f:spec")
+    status: OwnedStatus = field(default=OwnedStatus(), name="f:status")
+
+
+class ManagedFields(Partial, frozen=True):
+    """What a manager owns, and when it last changed any of it."""
+
+    time: datetime | None = None
+    subresource: str = ""
+    owned: Owned = field(default=Owned(), name="fieldsV1")
+
+
 class Metadata(Partial, frozen=True):
     name: str
     uid: str
@@ -23,6 +55,7 @@ class Metadata(Partial, frozen=True):
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     deletion_grace_period_seconds: int | None = None
+    managed_fields: list[ManagedFields] = []
 
 
 class Requirements(Partial, frozen=True):
@@ -34,8 +67,17 @@ class Container(Partial, frozen=True):
     restart_policy: str = ""
 
 
+class ClaimSource(Partial, frozen=True):
+    claim_name: str = ""
+
+
+class Volume(Partial, frozen=True):
+    persistent_volume_claim: ClaimSource | None = None
+
+
 class PodSpec(Partial, frozen=True):
     node_name: str = ""
+    volumes: list[Volume] = []
     containers: list[Container] = []
     init_containers: list[Container] = []
     overhead: dict[str, str] = {}

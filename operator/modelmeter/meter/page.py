@@ -14,6 +14,7 @@ from modelmeter.api.cost_statement import (
     CostStatementSpec,
     Line,
     ModelRef,
+    Open,
     Overhead,
     Settled,
     Totals,
@@ -64,10 +65,13 @@ class Page:
     posted_through: datetime
     currency: str = ""
     closed: bool = False
+    ended: bool = False
     lines: Mapping[LineKey, Mapping[str, int]] = field(default_factory=dict)
     unpriced: Mapping[SpanKey, int] = field(default_factory=dict)
     overheads: tuple[Overhead, ...] = ()
-    open: frozenset[str] = frozenset()
+    overheads_until: datetime | None = None
+    generation: int = 0
+    open: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settled: Mapping[str, datetime | None] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
 
@@ -101,6 +105,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
         posted_through=instant(spec.posted_through),
         currency=spec.currency,
         closed=spec.closed,
+        ended=spec.ended,
         lines={
             LineKey(line.item, line.rate, line.unit_price, line.per, line.certainty, line.correction or ""): {
                 day: int(units) for day, units in line.days.items()
@@ -118,7 +123,13 @@ def from_spec(spec: CostStatementSpec) -> Page:
             for span in spec.unpriced
         },
         overheads=tuple(spec.overheads),
-        open=frozenset(spec.open),
+        overheads_until=instant(spec.overheads_until) if spec.overheads_until else None,
+        generation=spec.generation,
+        open={
+            uid: {item: int(units) for item, units in group.amounts.items()}
+            for group in spec.open
+            for uid in group.uids
+        },
         settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
         past=Past(
             {item: int(units) for item, units in spec.carried.usage.items()},
@@ -136,6 +147,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
         currency=page.currency,
         posted_through=rfc3339(page.posted_through),
         closed=page.closed,
+        ended=page.ended,
         lines=[
             Line(
                 item=key.item,
@@ -160,7 +172,9 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
             for key, amount in sorted(page.unpriced.items())
         ],
         overheads=list(page.overheads),
-        open=sorted(page.open),
+        overheads_until=rfc3339(page.overheads_until) if page.overheads_until else None,
+        generation=page.generation,
+        open=_grouped(page.open),
         settled=[
             Settled(uid=uid, gone_since=rfc3339(gone) if gone else None) for uid, gone in sorted(page.settled.items())
         ],
@@ -171,3 +185,14 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
         ),
         totals=totals,
     )
+
+
+def _grouped(uids: Mapping[str, Mapping[str, int]]) -> list[Open]:
+    """UIDs by what they hold: the pods of a model are mostly alike."""
+    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    for uid, amounts in uids.items():
+        groups.setdefault(tuple(sorted(amounts.items())), []).append(uid)
+    return [
+        Open(amounts={item: str(units) for item, units in amounts}, uids=sorted(group))
+        for amounts, group in sorted(groups.items())
+    ]

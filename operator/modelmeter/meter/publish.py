@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 
 from modelmeter.api.cost_statement import Overhead, Totals
@@ -14,9 +14,11 @@ from modelmeter.api.scalars import rfc3339
 from modelmeter.meter import cost
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding
 from modelmeter.meter.ledger import carry
-from modelmeter.meter.page import Page
+from modelmeter.meter.page import Page, SpanKey, month_end, month_start
 from modelmeter.meter.prices import Tariff
 
+EXACT = Context(prec=100)
+"""Enough digits for the product of any two decimal strings of the API."""
 HOUR_DIGITS = 2
 """Decimal places of GPU-hours and the like for people."""
 
@@ -42,7 +44,7 @@ def overheads(pricing: Pricing) -> tuple[Overhead, ...]:
 
 def _product(left: str, right: str) -> str:
     """The exact product of two decimal strings, without trailing zeros."""
-    product = f"{Decimal(left) * Decimal(right):f}"
+    product = f"{EXACT.multiply(Decimal(left), Decimal(right)):f}"
     return product.rstrip("0").rstrip(".") if "." in product else product
 
 
@@ -50,7 +52,13 @@ def totals(page: Page) -> Totals:
     """The page's own sums, for people who read the CostStatement."""
     parts = cost.by_category(page.lines)
     gpu_seconds = sum(sum(days.values()) for key, days in page.lines.items() if key.item == GPU)
-    return Totals(**_texts(parts), gpu_seconds=str(gpu_seconds + _unpriced(page).get(GPU, 0)))
+    begins, ends = month_start(page.month), month_end(page.month)
+    own = {
+        key._replace(start=max(key.start, begins), end=min(key.end, ends)): amount
+        for key, amount in page.unpriced.items()
+        if key.start < ends and key.end > begins
+    }
+    return Totals(**_texts(parts), gpu_seconds=str(gpu_seconds + _seconds(own).get(GPU, 0)))
 
 
 def usage(page: Page) -> Usage:
@@ -128,8 +136,12 @@ def unpriced_items(page: Page, held: Iterable[Holding], tariff: Tariff, now: dat
 
 
 def _unpriced(page: Page) -> dict[str, int]:
+    return _seconds(page.unpriced)
+
+
+def _seconds(spans: Mapping[SpanKey, int]) -> dict[str, int]:
     seconds: dict[str, int] = {}
-    for key, amount in page.unpriced.items():
+    for key, amount in spans.items():
         length = round((key.end - key.start).total_seconds())
         seconds[key.item] = seconds.get(key.item, 0) + amount * length
     return seconds

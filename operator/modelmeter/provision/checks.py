@@ -228,6 +228,7 @@ CHAIN: Final = (
 
 COST: Final = (
     Check("LedgerBroken", METERED, lambda seen: seen.metering_error),
+    Check("LedgerNotWritten", METERED, lambda seen: seen.ledger_error),
     Check(
         "NotYetMetered",
         METERED,

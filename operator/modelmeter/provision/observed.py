@@ -53,6 +53,7 @@ class Observed:
     triton: tuple[bool, str] | None = None
     """Whether Triton answers for the model, and what it said; None until asked."""
     metering_error: str | None = None
+    ledger_error: str | None = None
     metered: bool = False
     price_book: str = ""
     price_book_found: bool = False

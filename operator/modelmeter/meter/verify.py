@@ -1,0 +1,80 @@
+"""Proves that a ledger is whole, or says where it is not: lines, totals, what is carried on, and the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from modelmeter.api.cost_statement import CostStatementSpec
+from modelmeter.api.model_deployment_status import Cost, ModelDeploymentStatus
+from modelmeter.errors import LedgerError
+from modelmeter.meter import publish
+from modelmeter.meter.account import Facts, check, live_page
+from modelmeter.meter.ledger import carry
+from modelmeter.meter.page import Page, Past, from_spec, month_end, month_of, month_start
+
+AMOUNTS = ("compute", "storage", "labour", "operations", "total")
+
+
+def verify_pages(specs: Sequence[CostStatementSpec]) -> Iterator[str]:
+    """What is wrong with all the statements of one model, in words; nothing where they are whole."""
+    pages = sorted(map(from_spec, specs), key=lambda page: page.month)
+    totals = {spec.month: spec.totals for spec in specs}
+    for page in pages:
+        yield from _verify_page(page)
+        right = publish.totals(page)
+        if totals[page.month] != right:
+            yield f"{page.month}: totals say {totals[page.month].total}, the lines sum up to {right.total}"
+    if pages and pages[0].past != Past():
+        yield f"{pages[0].month}: the first statement carries amounts of earlier ones, which are not there"
+    for before, after in pairwise(pages):
+        if month_of(month_end(before.month)) != after.month:
+            yield f"{after.month}: follows {before.month}; the statements between are not there"
+        if not before.closed or before.ended:
+            yield f"{before.month}: is not closed, or is the last, though {after.month} follows"
+        if _without_zeros(carry(before)) != _without_zeros(after.past):
+            yield f"{after.month}: what it carries is not the sum of {before.month} and all before"
+
+
+def verify_status(page: Page, facts: Facts, status: ModelDeploymentStatus) -> Iterator[str]:
+    """What a status says otherwise than its page and what exists; `facts.now` is the status' own moment."""
+    shown = live_page(page, facts)
+    if status.usage is not None and status.usage != (right := publish.usage(shown)):
+        wrong = [name for name in type(right).model_fields if getattr(right, name) != getattr(status.usage, name)]
+        yield f"status.usage.{wrong[0]}: {getattr(status.usage, wrong[0])}, by the ledger {getattr(right, wrong[0])}"
+    if status.cost is not None:
+        yield from _verify_cost(shown, facts, status.cost)
+
+
+def verify_objects(page: Page, facts: Facts) -> Iterator[str]:
+    """What is open on the ledger must exist: else its finalizer was taken off by somebody else."""
+    existing = {held.uid for held in facts.holdings}
+    for uid in sorted(page.open.keys() - existing):
+        yield f"{page.month}: {uid} is open, but no such pod or claim exists; its usage ends at {page.posted_through}"
+
+
+def _verify_page(page: Page) -> Iterator[str]:
+    try:
+        check(page)
+    except LedgerError as error:
+        yield str(error)
+    if not month_start(page.month) <= page.posted_through <= month_end(page.month):
+        yield f"{page.month}: postedThrough is {page.posted_through}, which is not in that month"
+    if page.closed and not page.ended and page.posted_through != month_end(page.month):
+        yield f"{page.month}: is closed, but posted through {page.posted_through} only"
+
+
+def _verify_cost(shown: Page, facts: Facts, cost: Cost) -> Iterator[str]:
+    right = publish.cost_of(
+        shown, publish.per_hour(shown, facts.holdings, facts.tariff, facts.now), cost.replicas, facts.now
+    )
+    for name in AMOUNTS:
+        if getattr(cost, name) != getattr(right, name):
+            yield f"status.cost.{name}: {getattr(cost, name)}, by the ledger {getattr(right, name)}"
+    if cost.month != right.month:
+        yield f"status.cost.month: {cost.month.total}, by the ledger {right.month.total}"
+
+
+def _without_zeros(past: Past) -> tuple[dict[str, int], dict[str, object], object]:
+    usage = {item: units for item, units in past.usage.items() if units}
+    return usage, {category: amount for category, amount in past.cost.items() if amount}, past.estimated

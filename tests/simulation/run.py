@@ -1,0 +1,199 @@
+"""One history from its beginning to its end, with the operator's real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from unittest.mock import patch
+
+from modelmeter.cluster.clock import Clock
+from modelmeter.cluster.paths import path
+from modelmeter.control import operator as control
+from modelmeter.control.operator import Operator
+from modelmeter.errors import ClusterError, Expired
+from modelmeter.handlers import _model_event
+from modelmeter.settings import Settings
+from tests.simulation import loop, oracle
+from tests.simulation.client import Connection, Faults, SimulatedClient
+from tests.simulation.histories import SPAN, History
+from tests.simulation.monitor import Monitor, read
+from tests.simulation.oracle import Answer
+from tests.simulation.server import Server
+from tests.simulation.world import World
+
+TICK_SECONDS: Final = 7200.0
+"""Instead of 5: the passes of a tick that finds nothing to do would cost most of the time."""
+RESTART_SECONDS: Final = 7
+PATIENCE_SECONDS: Final = SPAN + 30 * 3600
+"""After the model is deleted everything must come to its end within this."""
+LOOK_SECONDS: Final = 1800
+SETTINGS: Final = Settings(status_writes_per_second=1 / 1800)
+"""Statuses are not what is looked at here, and they cost."""
+
+
+class Clocks(Clock):
+    """The operator's clock: the API server's, plus what the history says that it is wrong by."""
+
+    def __init__(self, server: Server, skews: tuple[tuple[int, int], ...]) -> None:
+        self._server = server
+        self._skews = sorted(skews)
+
+    def __call__(self) -> datetime:
+        passed = asyncio.get_running_loop().time()
+        skew = next((seconds for since, seconds in reversed(self._skews) if since <= passed), 0)
+        return self._server.now() + timedelta(seconds=skew)
+
+
+class Process:
+    """An operator process: runs, crashes where a fault says so, and comes back, unless it is an outage."""
+
+    def __init__(
+        self, server: Server, faults: Faults, clock: Clock, out: tuple[tuple[int, int], ...], lag: int = 0
+    ) -> None:
+        self._server = server
+        self._faults = faults
+        self._clock = clock
+        self._out = sorted(out)
+        self._lag = lag
+        self.connection: Connection | None = None
+
+    async def run(self, until: float = float("inf")) -> None:
+        """Live, again and again."""
+        clock = asyncio.get_running_loop()
+        while clock.time() < until:
+            gap = next(((a, n) for a, n in self._out if a <= clock.time() < a + n), None)
+            if gap is not None:
+                await asyncio.sleep(sum(gap) - clock.time())
+                continue
+            stop = min([until, *(a for a, _ in self._out if a > clock.time())])
+            crashed = asyncio.Event()
+            self.connection = Connection(self._server, self._faults, crashed.set, self._lag)
+            life = asyncio.create_task(_live(self.connection, self._clock))
+            crash = asyncio.create_task(crashed.wait())
+            left = None if stop == float("inf") else stop - clock.time()
+            await asyncio.wait((life, crash), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            self.connection.dead = True
+            for task in (life, crash):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await asyncio.sleep(RESTART_SECONDS if crashed.is_set() else 0)
+
+
+async def _live(connection: Connection, clock: Clock) -> None:
+    client = SimulatedClient(connection)
+    operator = Operator(client, clock, SETTINGS)
+    await operator.prepare()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(operator.run())
+        group.create_task(_models(client, operator))
+
+
+async def _models(client: SimulatedClient, operator: Operator) -> None:
+    """What kopf does: list, watch, and tell the handler; what vanished between two lists is never told."""
+    where = path("ModelDeployment")
+    while True:
+        with suppress(ClusterError):
+            listed = json.loads(await client.get(where))
+            version = listed["metadata"]["resourceVersion"]
+            for body in listed["items"]:
+                await _model_event({"type": "ADDED", "object": body}, operator)
+            while True:
+                try:
+                    async for line in client.watch(where, resourceVersion=version):
+                        event = json.loads(line)
+                        version = event["object"]["metadata"]["resourceVersion"]
+                        await _model_event(event, operator)
+                except Expired:
+                    break
+                except ClusterError:
+                    await asyncio.sleep(1)
+        await asyncio.sleep(1)
+
+
+@dataclass
+class Result:
+    """What a history came to."""
+
+    ledger: Answer
+    truth: Answer
+    statement_writes: int
+    largest_page: int
+    requests: int
+    uncaptured: int
+    """Pods whose node was gone before anybody could note what decides their price."""
+
+    def difference(self) -> list[str]:
+        """Where the ledger is not the truth; in money only where every pod's price could be known."""
+        parts = ("usage",) if self.uncaptured else ("usage", "unpriced", "cost")
+        return [
+            f"{part} {name}: {ledger.get(name, 0)} on the ledger, {truth.get(name, 0)} in truth"
+            for part in parts
+            for ledger, truth in [(getattr(self.ledger, part), getattr(self.truth, part))]
+            for name in sorted({*ledger, *truth})
+            if ledger.get(name, 0) != truth.get(name, 0)
+        ]
+
+
+def play(history: History) -> Result:
+    """Act out a history; AssertionError where an invariant breaks, or where it comes to no end."""
+    results: list[Result] = []
+    with patch.object(control, "TICK_SECONDS", TICK_SECONDS):
+        loop.run(_play(history, results))
+    return results[0]
+
+
+async def _play(history: History, results: list[Result]) -> None:
+    trouble = history.trouble
+    server = Server(history.begin, lambda kind, now: _lag(trouble.lags, kind, now))
+    faults = Faults(dict(trouble.writes), dict(trouble.reads), dict(trouble.pages))
+    watched = Monitor(server)
+    world = World(server, history)
+    world.begin()
+    clock = Clocks(server, trouble.skews)
+    operators = [Process(server, faults, clock, trouble.outages)]
+    tasks = [asyncio.create_task(operators[0].run())]
+    for since, length, lag in trouble.twins:
+        operators.append(twin := Process(server, faults, clock, (), lag))
+        tasks.append(asyncio.create_task(_between(twin, since, min(since + length, history.length))))
+    tasks += [asyncio.create_task(_break(operators, at, expired)) for at, expired in trouble.breaks]
+    time = asyncio.get_running_loop().time
+    while not world.finished():
+        await asyncio.sleep(LOOK_SECONDS)
+        world.check()
+        for task in tasks:
+            if task.done():
+                task.result()
+        watched.check()
+        assert time() < history.length + PATIENCE_SECONDS, f"it comes to no end: {world.left()}"
+    truth = world.close_truth()
+    results.append(
+        Result(
+            ledger=read(server),
+            truth=oracle.answer(truth),
+            statement_writes=watched.writes,
+            largest_page=watched.largest,
+            requests=faults.written + faults.read,
+            uncaptured=len(world.uncaptured),
+        )
+    )
+
+
+def _lag(lags: tuple[tuple[str, int, int, int], ...], kind: str, now: float) -> float:
+    return max((lag for name, since, length, lag in lags if name == kind and since <= now < since + length), default=0)
+
+
+async def _between(process: Process, since: int, until: int) -> None:
+    await asyncio.sleep(since)
+    await process.run(until)
+
+
+async def _break(operators: list[Process], at: int, expired: bool) -> None:
+    await asyncio.sleep(at)
+    for process in operators:
+        if process.connection is not None:
+            process.connection.break_watches(expired)
