@@ -15,7 +15,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.control import operator as control
 from modelmeter.control.operator import Operator
 from modelmeter.errors import ClusterError, Expired
-from modelmeter.handlers import _model_event
+from modelmeter.handlers import _model_event, memo
 from modelmeter.settings import Settings
 from tests.simulation import loop, oracle
 from tests.simulation.client import Connection, Faults, SimulatedClient
@@ -96,18 +96,19 @@ async def _live(connection: Connection, clock: Clock) -> None:
 async def _models(client: SimulatedClient, operator: Operator) -> None:
     """What kopf does: list, watch, and tell the handler; what vanished between two lists is never told."""
     where = path("ModelDeployment")
+    given = memo(client, operator)
     while True:
         with suppress(ClusterError):
             listed = json.loads(await client.get(where))
             version = listed["metadata"]["resourceVersion"]
             for body in listed["items"]:
-                await _model_event({"type": "ADDED", "object": body}, operator)
+                await _model_event({"type": "ADDED", "object": body}, given)
             while True:
                 try:
                     async for line in client.watch(where, resourceVersion=version):
                         event = json.loads(line)
                         version = event["object"]["metadata"]["resourceVersion"]
-                        await _model_event(event, operator)
+                        await _model_event(event, given)
                 except Expired:
                     break
                 except ClusterError:
