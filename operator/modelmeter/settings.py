@@ -17,6 +17,8 @@ class Settings:
     """Where the CostStatements are kept."""
     loader_image: str = DEFAULT_LOADER_IMAGE
     """Image of the init container that fetches the model; this project's own image."""
+    retention_months: int = 0
+    """How many whole months a closed statement is kept after its own; 0 keeps all."""
     liveness_port: int = 8080
     """Port of /healthz; 0 serves none."""
     status_writes_per_second: float = 20

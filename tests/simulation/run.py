@@ -31,8 +31,6 @@ RESTART_SECONDS: Final = 7
 PATIENCE_SECONDS: Final = SPAN + 30 * 3600
 """After the model is deleted everything must come to its end within this."""
 LOOK_SECONDS: Final = 1800
-SETTINGS: Final = Settings(status_writes_per_second=1 / 1800)
-"""Statuses are not what is looked at here, and they cost."""
 
 
 class Clocks(Clock):
@@ -72,7 +70,7 @@ class Process:
             stop = min([until, *(a for a, _ in self._out if a > clock.time())])
             crashed = asyncio.Event()
             self.connection = Connection(self._server, self._faults, crashed.set, self._lag)
-            life = asyncio.create_task(_live(self.connection, self._clock))
+            life = asyncio.create_task(live(self.connection, self._clock))
             crash = asyncio.create_task(crashed.wait())
             left = None if stop == float("inf") else stop - clock.time()
             await asyncio.wait((life, crash), timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -84,13 +82,23 @@ class Process:
             await asyncio.sleep(RESTART_SECONDS if crashed.is_set() else 0)
 
 
-async def _live(connection: Connection, clock: Clock) -> None:
+async def live(connection: Connection, clock: Clock, statuses: bool = False) -> None:
+    """All of an operator but the questions to Triton, and statuses only where somebody looks at them: they cost."""
     client = SimulatedClient(connection)
-    operator = Operator(client, clock, SETTINGS)
+    operator = Operator(client, clock, Settings())
     await operator.prepare()
     async with asyncio.TaskGroup() as group:
-        group.create_task(operator.run())
-        group.create_task(_models(client, operator))
+        if statuses:
+            group.create_task(operator.publishing.queue.run(1))
+        for part in (
+            operator.view.run(),
+            operator.metering.queue.run(2),
+            operator.provisioning.queue.run(1),
+            operator.capturing.queue.run(1),
+            operator._tick(),
+            _models(client, operator),
+        ):
+            group.create_task(part)
 
 
 async def _models(client: SimulatedClient, operator: Operator) -> None:

@@ -26,6 +26,8 @@ STOPPING_SECONDS: Final = 5
 """How long a pod runs on after it was told to stop."""
 COLLECT_SECONDS: Final = 40
 """How long after its node is gone a pod is collected."""
+LATEST_NEWS_SECONDS: Final = 3700
+"""Longer than any watch is late."""
 GIB: Final = 2**30
 
 NODES: Final = (
@@ -81,7 +83,9 @@ class World:
             self._append(rate)
         self._create_model(history.pricing[0] if history.pricing else None)
         for rate in history.rates[len(always) :]:
-            self._start(self._later(rate.added, self._append, rate))
+            # A rate that comes when the last page is closed prices nothing any more.
+            if rate.added + LATEST_NEWS_SECONDS < history.length:
+                self._start(self._later(rate.added, self._append, rate))
         for change in history.pricing[1:]:
             self._start(self._later(change.at, self._reprice, change))
         for index, claim in enumerate(history.claims):

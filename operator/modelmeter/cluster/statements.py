@@ -38,8 +38,19 @@ class Stored:
     spec: CostStatementSpec
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedPage:
+    """A closed page, without what is on it."""
+
+    name: str
+    uid: str
+    model_uid: str
+    month: str
+
+
 class _Metadata(msgspec.Struct, rename="camel"):
     name: str = ""
+    uid: str = ""
     resource_version: str = ""
     labels: dict[str, str] = {}
 
@@ -78,14 +89,29 @@ class Statements:
         """Every page there is."""
         return [CostStatementSpec.model_validate(item.spec) for item in await self._list("", "application/json")]
 
+    async def closed(self) -> list[ClosedPage]:
+        """Every closed page."""
+        found = (item.metadata for item in await self._list(f"{LABEL_CLOSED}=true", METADATA_LIST))
+        return [
+            ClosedPage(
+                metadata.name,
+                metadata.uid,
+                metadata.labels.get(LABEL_MODEL_UID, ""),
+                metadata.labels.get(LABEL_MONTH, ""),
+            )
+            for metadata in found
+        ]
+
     async def last_closed(self) -> dict[str, str]:
         """The name of each model's latest closed page, by the model's UID."""
-        last: dict[str, tuple[str, str]] = {}
-        for item in await self._list(f"{LABEL_CLOSED}=true", METADATA_LIST):
-            labels = item.metadata.labels
-            uid, entry = labels.get(LABEL_MODEL_UID, ""), (labels.get(LABEL_MONTH, ""), item.metadata.name)
-            last[uid] = max(last.get(uid, ("", "")), entry)
-        return {uid: name for uid, (_, name) in last.items()}
+        last: dict[str, ClosedPage] = {}
+        for entry in await self.closed():
+            last[entry.model_uid] = max(last.get(entry.model_uid, entry), entry, key=lambda page: page.month)
+        return {uid: entry.name for uid, entry in last.items()}
+
+    async def delete(self, page: ClosedPage) -> None:
+        """Delete a page."""
+        await self._client.delete(path("CostStatement", self._namespace, page.name), page.uid)
 
     async def read(self, name: str) -> Stored:
         """One page, as it is now; LedgerError where it cannot be read."""

@@ -17,6 +17,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("run", help="run the operator, in a cluster or with KUBECONFIG")
     parser.add_argument("--namespace", default=DEFAULT_NAMESPACE, help="where the CostStatements are kept")
     parser.add_argument("--loader-image", default=DEFAULT_LOADER_IMAGE, help="image of the pods' init container")
+    parser.add_argument(
+        "--retention-months", type=int, default=0, help="delete statements so many months after their own; 0 keeps all"
+    )
     parser.add_argument("--liveness-port", type=int, default=8080, help="port of /healthz; 0 serves none")
     parser.set_defaults(run=run)
 
@@ -26,7 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    settings = Settings(arguments.namespace, arguments.loader_image, arguments.liveness_port)
+    settings = Settings(
+        namespace=arguments.namespace,
+        loader_image=arguments.loader_image,
+        retention_months=arguments.retention_months,
+        liveness_port=arguments.liveness_port,
+    )
     try:
         asyncio.run(_operate(settings))
     except ModelmeterError as error:

@@ -23,6 +23,7 @@ from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
 from modelmeter.control.provisioning import Provisioning
 from modelmeter.control.publishing import Publishing
+from modelmeter.control.retaining import Retaining
 from modelmeter.control.view import View
 from modelmeter.errors import SpecError
 from modelmeter.meter.account import ADVANCE_EVERY
@@ -60,6 +61,7 @@ class Operator:
         )
         self.capturing = Capturing(client, self.view, self.accounts)
         self.probing = Probing(self.view, self.accounts, self._news)
+        self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
         self._published: dict[str, datetime] = {}
         self._ticked: datetime | None = None
 
@@ -80,6 +82,7 @@ class Operator:
                 self.capturing.queue.run(self._settings.capture_workers),
                 self.probing.queue.run(self._settings.apply_workers),
                 self.publishing.queue.run(1),
+                self.retaining.run(),
                 self._tick(),
             ):
                 group.create_task(work)

@@ -92,6 +92,16 @@ def month_end(month: str) -> datetime:
     return datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
 
 
+def months_before(at: datetime, months: int) -> str:
+    """The calendar month so many months before that of a moment.
+
+    >>> months_before(datetime(2027, 2, 1, tzinfo=UTC), 3)
+    '2026-11'
+    """
+    year, number = divmod(at.year * 12 + at.month - 1 - months, 12)
+    return f"{year:04}-{number + 1:02}"
+
+
 def first_page(model: ModelRef, created: datetime) -> Page:
     """The first page of a model, which begins with the model."""
     return Page(model, month_of(created), created)
