@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.cluster.api import Api, ApiError
-from tests.cluster.components import CHECKOUT, NETWORK, components
+from tests.cluster.components import CHECKOUT, NETWORK, PROXY, components
 from tests.cluster.errors import ClusterError
 from tests.cluster.files import locked
 from tests.cluster.layout import Layout
@@ -157,9 +157,8 @@ class Cluster:
         return None
 
     def _start(self, pools: Sequence[NodePool]) -> None:
-        names = list(self.components)
+        names = [name for name in self.components if name not in (NETWORK, PROXY)]
         if self._layout.machines:
-            names.remove(NETWORK)
             self._layout.network_ready.unlink(missing_ok=True)
             self._launch([NETWORK])
             self._wait("network", self._layout.network_ready.exists)
@@ -176,9 +175,17 @@ class Cluster:
         self._wait("default StorageClass", lambda: _exists(api, f"{CLASSES}/{STANDARD}"))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait("default ServiceAccount", lambda: _exists(api, account))
-        self._wait("real nodes", lambda: {machine.name for machine in self._layout.machines} <= _ready_nodes(api))
-        for machine in self._layout.machines:
+        if self._layout.machines:
+            self._start_nodes(api)
+
+    def _start_nodes(self, api: Api) -> None:
+        """Wait for the real nodes, which start with the rest, and give them what a cluster's add-ons would."""
+        machines = self._layout.machines
+        self._wait("real nodes", lambda: {machine.name for machine in machines} <= _ready_nodes(api))
+        for machine in machines:
             nodes.give_gpus(api, machine)
+        # It ends where its node gets an address after it started.
+        self._launch([PROXY])
 
     def _launch(self, names: Iterable[str]) -> None:
         commands = components(self._layout)

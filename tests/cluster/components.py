@@ -139,10 +139,11 @@ def components(layout: Layout) -> Mapping[str, Callable[[Layout], Command]]:
     if not layout.machines:
         return COMPONENTS
     nodes = {entry.name: machine(entry.name) for entry in layout.machines}
-    return {NETWORK: network, **COMPONENTS, **nodes, "kube-proxy": kube_proxy}
+    return {NETWORK: network, **COMPONENTS, **nodes, PROXY: kube_proxy}
 
 
 NETWORK: Final = "network"
+PROXY: Final = "kube-proxy"
 # In the order of their start. The API server waits for etcd by itself; the others need the API server.
 COMPONENTS: Final[Mapping[str, Callable[[Layout], Command]]] = {
     "etcd": etcd,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 API_ADDRESS: Final = "10.88.0.1"
+DOMAIN: Final = "cluster.local"
 POD_NETWORK: Final = "10.244.0.0/16"
 SERVICE_NETWORK: Final = "10.96.0.0/16"
 GPU: Final = "nvidia.com/gpu"

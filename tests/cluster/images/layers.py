@@ -103,10 +103,10 @@ def overlay(below: Folder, upper: Path, command: Sequence[str], environment: dic
     finished = subprocess.run(
         [*PRIVATE, "env", "-i", *(f"{name}={value}" for name, value in environment.items()), f"LOWER={lower}",
          *(f"{name}={place}" for name, place in places.items()), *command],
-        stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if finished.returncode:
-        raise ClusterError(f"image: {' '.join(command[3:])} failed; its message stands above")
+        raise ClusterError(f"image: {' '.join(command[4:])} failed:\n{(finished.stdout + finished.stderr)[-3000:]}")
 
 
 def copied(below: Folder, source: Folder, path: str) -> Folder:

@@ -2,7 +2,7 @@
 
 `python -m tests.cluster.node.network --dir DIR` holds the namespaces (network and mounts) for as long as it runs. The API
 server listens on 127.0.0.1 inside; connections are passed on to it from 127.0.0.1 outside, where the kubeconfig says, and
-from the address inside that the Service `kubernetes` leads pods to.
+from the address inside that the Service `kubernetes` leads pods to. At that address it is the cluster's DNS, too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import Final
 
 from tests.cluster.layout import Layout
 from tests.cluster.machines import API_ADDRESS
+from tests.cluster.node.names import Names
 from tests.cluster.node.namespaces import CLONE_NEWNET, CLONE_NEWNS, command, unshare
 
 CHUNK_BYTES: Final = 1 << 16
 BACKLOG: Final = 512
+DNS_PORT: Final = 53
 FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -57,8 +59,11 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
         target.close()
 
 
-async def serve(listeners: Iterable[socket.socket], port: int) -> None:
-    """Pass connections on, for ever."""
+async def serve(layout: Layout, listeners: Iterable[socket.socket]) -> None:
+    """Pass connections on, and answer for names, for ever."""
+    port = layout.api_port
+    await asyncio.get_running_loop().create_datagram_endpoint(lambda: Names(layout), (API_ADDRESS, DNS_PORT))
+    layout.network_ready.touch()
     servers = [await asyncio.start_server(lambda r, w: relay(r, w, port), sock=listener) for listener in listeners]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
@@ -72,8 +77,7 @@ def main() -> None:
     outside = socket.create_server(("127.0.0.1", layout.api_port), backlog=BACKLOG)
     enter(layout)
     pods = socket.create_server((API_ADDRESS, layout.api_port), backlog=BACKLOG)
-    layout.network_ready.touch()
-    asyncio.run(serve((outside, pods), layout.api_port))
+    asyncio.run(serve(layout, (outside, pods)))
 
 
 if __name__ == "__main__":

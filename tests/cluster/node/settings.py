@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.images.standins import PAUSE
-from tests.cluster.machines import POD_NETWORK, Machine
+from tests.cluster.machines import API_ADDRESS, DOMAIN, POD_NETWORK, Machine
 from tests.cluster.node.needs import CNI
 
 CONTAINERD: Final = """
@@ -72,6 +72,8 @@ def kubelet(machine: Machine, cgroup: str) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "resolvConf": "",
+        "clusterDNS": [API_ADDRESS],
+        "clusterDomain": DOMAIN,
         "registerWithTaints": list(machine.taints),
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "volumePluginDir": "/var/lib/kubelet/plugins-volume",
