@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +15,8 @@ from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding
 from modelmeter.meter.objects import Claim, Container, ContainerStatus, Node, Pod
 
 TERMINAL: Final = ("Succeeded", "Failed")
+SANDBOX: Final = "PodReadyToStartContainers"
+"""Condition that says whether the pod's sandbox stands; of Kubernetes 1.29 and later."""
 
 ON_DEMAND: Final = "on-demand"
 CAPACITY_LABELS: Final = {
@@ -110,14 +112,23 @@ def scheduled_at(pod: Pod) -> tuple[datetime | None, Certainty]:
 def ended_at(pod: Pod, nodes: Mapping[str, Node]) -> tuple[datetime | None, Certainty]:
     """When the pod gave its resources back; None while it holds them. A restart gives nothing back.
 
-    1. Terminal phase: the last container's finishedAt. The kubelet's own word; exact.
-    2. Terminal phase without it: the last transition of its conditions; estimated.
-    3. Deleted by force (grace period 0), or deleted and its node is gone: deletionTimestamp; estimated.
+    1. Terminal phase: the last container's finishedAt, where it ran until it was told to end or later. The kubelet's
+       own word; exact.
+    2. Terminal phase, and no container ran when the pod was told to end (it waited for an image, or to start one once
+       more): the end of its sandbox. The kubelet's own word; exact.
+    3. Terminal phase without either: when it was told to end, else the last transition of its conditions; estimated.
+    4. Deleted by force (grace period 0), or deleted and its node is gone: deletionTimestamp; estimated.
     """
     deleted = pod.metadata.deletion_timestamp
     if pod.status.phase in TERMINAL:
-        if finished := _last_finished((*pod.status.container_statuses, *pod.status.init_container_statuses)):
+        finished = _last_finished((*pod.status.container_statuses, *pod.status.init_container_statuses))
+        told = _told_to_end(pod)
+        if finished and (told is None or finished >= told):
             return finished, "exact"
+        if sandbox := _transition(pod, SANDBOX, "False"):
+            return max(sandbox, finished or sandbox), "exact"
+        if told:
+            return told, "estimated"
         changes = [
             condition.last_transition_time
             for condition in pod.status.conditions
@@ -127,6 +138,22 @@ def ended_at(pod: Pod, nodes: Mapping[str, Node]) -> tuple[datetime | None, Cert
     if deleted and (pod.metadata.deletion_grace_period_seconds == 0 or pod.spec.node_name not in nodes):
         return deleted, "estimated"
     return None, "exact"
+
+
+def _told_to_end(pod: Pod) -> datetime | None:
+    """When the pod was evicted or preempted, or its deletion asked for: the earlier; None where it was neither."""
+    asked = pod.metadata.deletion_timestamp
+    if asked is not None:
+        # The API server writes down when the grace period will be over.
+        asked -= timedelta(seconds=pod.metadata.deletion_grace_period_seconds or 0)
+    return min((moment for moment in (asked, _transition(pod, "DisruptionTarget", "True")) if moment), default=None)
+
+
+def _transition(pod: Pod, kind: str, status: str) -> datetime | None:
+    for condition in pod.status.conditions:
+        if (condition.type, condition.status) == (kind, status):
+            return condition.last_transition_time
+    return None
 
 
 def _last_finished(statuses: Iterable[ContainerStatus]) -> datetime | None:
