@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster.layout import Layout
-from tests.cluster.machines import API_ADDRESS
+from tests.cluster.machines import API_ADDRESS, SERVICE_NETWORK
 from tests.cluster.node.names import Names
 from tests.cluster.node.namespaces import CLONE_NEWNET, CLONE_NEWNS, command, unshare
 
@@ -37,6 +37,8 @@ def enter(layout: Layout) -> None:
     command("ip", "address", "add", f"{API_ADDRESS}/32", "dev", "lo")
     for machine in layout.machines:
         command("ip", "address", "add", f"{machine.address}/32", "dev", "lo")
+    # kube-proxy turns a Service's address into a pod's, once the kernel has a way for it.
+    command("ip", "route", "add", SERVICE_NETWORK, "dev", "lo", "src", API_ADDRESS)
     FORWARDING.write_text("1", encoding="ascii")
 
 
