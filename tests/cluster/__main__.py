@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.components import COMPONENTS
 from tests.cluster.errors import ClusterError
+from tests.cluster.machines import MACHINES
 from tests.cluster.pools import NodePool, read_pools
 from tests.cluster.tools import binaries
 from tests.cluster.triton import TritonError
@@ -49,8 +49,9 @@ def up(options: argparse.Namespace) -> int:
     else:
         given = {"nodes": options.nodes, "gpus_per_node": options.gpus_per_node, "product": options.gpu_product}
         pools = [replace(NodePool(), **{name: value for name, value in given.items() if value is not None})]
-    cluster = Cluster.up(options.dir, pools)
-    print(f"{sum(pool.nodes for pool in pools)} nodes are Ready, the API server is {cluster.server}", file=sys.stderr)
+    machines = MACHINES if options.real_node else ()
+    cluster = Cluster.up(options.dir, pools, machines)
+    print(f"{sum(pool.nodes for pool in pools) + len(machines)} nodes are Ready, the API server is {cluster.server}", file=sys.stderr)
     print(f"end it with: python -m tests.cluster down --dir {options.dir}", file=sys.stderr)
     print(cluster.kubeconfig)
     return 0
@@ -69,10 +70,10 @@ def status(options: argparse.Namespace) -> int:
     """List the components; the exit code is 0 if all run."""
     cluster = Cluster.attach(options.dir)
     pids = cluster.pids()
-    for name in COMPONENTS:
+    for name in cluster.components:
         print(f"{name:<24} {f'running, pid {pids[name]}' if name in pids else 'not running'}")
     print(cluster.kubeconfig)
-    return 0 if len(pids) == len(COMPONENTS) else 1
+    return 0 if cluster.complete else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--dir", type=Path, required=True, help="the cluster's directory")
         sub.set_defaults(command=command)
         if command is up:
+            sub.add_argument(
+                "--real-node", action="store_true", help="two real nodes beside KWOK's (root; make real-node-deps)"
+            )
             sub.add_argument("--nodes", type=_count, help="number of GPU nodes (default 4)")
             sub.add_argument("--gpus-per-node", type=_count, help="GPUs of each (default 4)")
             sub.add_argument("--gpu-product", help="value of the label nvidia.com/gpu.product (default NVIDIA-L4)")

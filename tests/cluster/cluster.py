@@ -13,10 +13,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tests.cluster.api import Api, ApiError
-from tests.cluster.components import CHECKOUT, COMPONENTS
+from tests.cluster.components import CHECKOUT, NETWORK, PROXY, components
 from tests.cluster.errors import ClusterError
 from tests.cluster.files import locked
 from tests.cluster.layout import Layout
+from tests.cluster.machines import FAKE_TAINT, Machine
+from tests.cluster.node import nodes
+from tests.cluster.node.namespaces import inside
 from tests.cluster.pools import NodePool
 from tests.cluster.processes import Processes
 from tests.cluster.storage import CLASSES, STANDARD
@@ -41,24 +44,30 @@ class Cluster:
         self.server: str = layout.server
 
     @classmethod
-    def up(cls, directory: Path, pools: Sequence[NodePool] = DEFAULT_POOLS) -> Self:
-        """Start a new, empty cluster and wait until it is ready for pods.
+    def up(
+        cls, directory: Path, pools: Sequence[NodePool] = DEFAULT_POOLS, machines: Sequence[Machine] = ()
+    ) -> Self:
+        """Start a new, empty cluster and wait until it is ready for pods; with `machines` it has real nodes, too.
 
         What a crashed one left running in this directory is ended first; one that works is an error. An exception or
         Ctrl-C during the start ends what was started.
         """
-        tools = binaries()
         directory = directory.absolute()
+        if machines:
+            nodes.require(directory)
+        tools = binaries(nodes=bool(machines))
+        if machines:
+            nodes.make_images(tools)
         directory.mkdir(parents=True, exist_ok=True)
         with locked(directory / "up"):
-            processes = Processes(directory)
-            if len(processes.pids()) == len(COMPONENTS):
-                end = f"python -m tests.cluster down --dir {directory}"
-                raise ClusterError(f"a cluster runs in {directory} already: end it with `{end}`")
-            processes.stop(kill=True)
+            if (before := cls._before(directory)) is not None:
+                if before.complete:
+                    end = f"python -m tests.cluster down --dir {directory}"
+                    raise ClusterError(f"a cluster runs in {directory} already: end it with `{end}`")
+                before.down()
             for name in ("etcd", "certificates", "logs", "kubeconfigs"):
                 shutil.rmtree(directory / name, ignore_errors=True)
-            cluster = cls(Layout.new(directory, tools))
+            cluster = cls(Layout.new(directory, tools, machines))
             try:
                 cluster._start(pools)
             except BaseException:
@@ -74,6 +83,7 @@ class Cluster:
     def down(self) -> None:
         """End exactly the processes that were started for this directory; logs stay. Nothing running is no error."""
         self._processes.stop(kill=True)
+        nodes.clean(self._layout)
         shutil.rmtree(self.directory / "etcd", ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -104,6 +114,8 @@ class Cluster:
         api = Api(self._layout)
         names = set()
         for manifest in pool.manifests():
+            if self._layout.machines:
+                manifest["spec"]["taints"].append(FAKE_TAINT)
             api.create("/api/v1/nodes", manifest)
             names.add(manifest["metadata"]["name"])
         self._wait(f"nodes of {pool.name}", lambda: names <= _ready_nodes(api))
@@ -111,6 +123,16 @@ class Cluster:
     def pids(self) -> dict[str, int]:
         """Return the number of each component that runs."""
         return self._processes.pids()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every component runs."""
+        return self.pids().keys() >= set(self.components)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The names of all that runs where the cluster works."""
+        return tuple(components(self._layout))
 
     def stop(self, name: str, kill: bool = False) -> None:
         """End one component, by SIGKILL if asked; `restart` brings it back."""
@@ -127,8 +149,20 @@ class Cluster:
         """Return the log of one component."""
         return self._processes.log(name)
 
+    @classmethod
+    def _before(cls, directory: Path) -> Self | None:
+        """What a cluster that was started here, and may have crashed, left."""
+        with suppress(ClusterError):
+            return cls.attach(directory)
+        return None
+
     def _start(self, pools: Sequence[NodePool]) -> None:
-        first, second = list(COMPONENTS)[:2], list(COMPONENTS)[2:]
+        names = [name for name in self.components if name not in (NETWORK, PROXY)]
+        if self._layout.machines:
+            self._layout.network_ready.unlink(missing_ok=True)
+            self._launch([NETWORK])
+            self._wait("network", self._layout.network_ready.exists)
+        first, second = names[:2], names[2:]
         self._launch(first)
         # The API server makes its certificate and key itself, before it answers.
         self._wait("certificate of the API server", self._layout.write_authority)
@@ -141,10 +175,24 @@ class Cluster:
         self._wait("default StorageClass", lambda: _exists(api, f"{CLASSES}/{STANDARD}"))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         self._wait("default ServiceAccount", lambda: _exists(api, account))
+        if self._layout.machines:
+            self._start_nodes(api)
+
+    def _start_nodes(self, api: Api) -> None:
+        """Wait for the real nodes, which start with the rest, and give them what a cluster's add-ons would."""
+        machines = self._layout.machines
+        self._wait("real nodes", lambda: {machine.name for machine in machines} <= _ready_nodes(api))
+        for machine in machines:
+            nodes.give_gpus(api, machine)
+        # It ends where its node gets an address after it started.
+        self._launch([PROXY])
 
     def _launch(self, names: Iterable[str]) -> None:
+        commands = components(self._layout)
         for name in names:
-            self._processes.start(name, COMPONENTS[name](self._layout), cwd=CHECKOUT if name == "volumes" else None)
+            inner = bool(self._layout.machines) and name != NETWORK
+            enter = inside(self.pids()[NETWORK], CHECKOUT) if inner else []
+            self._processes.start(name, [*enter, *commands[name](self._layout)], cwd=CHECKOUT)
 
     def _wait_api(self) -> None:
         api = Api(self._layout)
@@ -162,8 +210,8 @@ class Cluster:
             time.sleep(0.05)
 
     def _known(self, name: str) -> None:
-        if name not in COMPONENTS:
-            raise ClusterError(f"no component {name!r}; there are {', '.join(COMPONENTS)}")
+        if name not in self.components:
+            raise ClusterError(f"no component {name!r}; there are {', '.join(self.components)}")
 
 
 def _answers(api: Api) -> bool:

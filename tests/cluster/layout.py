@@ -7,7 +7,7 @@ import json
 import random
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,6 +16,7 @@ import yaml
 
 from tests.cluster import files
 from tests.cluster.errors import ClusterError
+from tests.cluster.machines import Machine
 
 # Below the range from which the kernel takes ports for outgoing connections: a port stays free for a restart.
 PORTS: Final = range(20000, 30000)
@@ -31,12 +32,15 @@ class Layout:
     peer_port: int
     api_port: int
     token: str
+    machines: tuple[Machine, ...] = ()
+    """Real nodes; where there is one, the whole cluster lives in a network namespace of its own."""
 
     @classmethod
-    def new(cls, directory: Path, binaries: Path) -> Self:
+    def new(cls, directory: Path, binaries: Path, machines: Sequence[Machine] = ()) -> Self:
         """Choose ports and a secret, and write them down."""
         ports = _free_ports()
-        layout = cls(directory, binaries, next(ports), next(ports), next(ports), secrets.token_urlsafe(24))
+        secret = secrets.token_urlsafe(24)
+        layout = cls(directory, binaries, next(ports), next(ports), next(ports), secret, tuple(machines))
         values = {**asdict(layout), "binaries": str(binaries)}
         del values["directory"]
         files.write(layout._file(directory), json.dumps(values, indent=2))
@@ -52,7 +56,8 @@ class Layout:
             raise ClusterError(
                 f"no cluster in {directory}: start one with `python -m tests.cluster up --dir {directory}`"
             ) from None
-        return cls(directory, Path(values.pop("binaries")), **values)
+        machines = tuple(Machine(**machine) for machine in values.pop("machines"))
+        return cls(directory, Path(values.pop("binaries")), **values, machines=machines)
 
     @staticmethod
     def _file(directory: Path) -> Path:
@@ -82,6 +87,24 @@ class Layout:
     def kubeconfig(self) -> Path:
         """The administrator's access."""
         return self.directory / "kubeconfig"
+
+    @property
+    def network_ready(self) -> Path:
+        """The file that appears once the network of a cluster with real nodes is there."""
+        return self.directory / "network-ready"
+
+    @property
+    def volumes(self) -> Path:
+        """Where the volumes of real pods are mounted, inside the cluster's namespaces."""
+        return self.directory / "volumes"
+
+    def node(self, name: str) -> Path:
+        """What a real node keeps."""
+        return self.directory / "nodes" / name
+
+    def cgroup(self, name: str) -> str:
+        """The name of the cgroup that holds a real node's pods; no other cluster has it."""
+        return f"modelmeter-{self.api_port}-{name}"
 
     def write_authority(self) -> bool:
         """Take the authority's certificate from the end of the API server's own file; False if it is not there yet."""

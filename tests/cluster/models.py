@@ -59,3 +59,31 @@ def generate(address: str, name: str, text: str, label: str) -> dict[str, Any]:
         raise ClusterError(f"{url}: HTTP {error.code}: {error.read().decode()}") from None
     except OSError as error:
         raise ClusterError(f"{url}: {error}") from None
+
+
+def checkpoints(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
+    """The claim `models` of a namespace, which real pods can mount: the real BERT is in its folder minilm."""
+    folder = cluster.directory / "checkpoints"
+    if not folder.exists():
+        shutil.copytree(minilm_directory(), folder / "minilm")
+    volume = f"checkpoints-{namespace}"
+    common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {
+                **common,
+                "capacity": {"storage": "1Gi"},
+                "claimRef": {"namespace": namespace, "name": "models"},
+                "hostPath": {"path": str(folder)},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "models"},
+            "spec": {**common, "volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}},
+        },
+    ]

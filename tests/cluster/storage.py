@@ -10,6 +10,8 @@ NEVER: Final = "never"
 PROVISIONER: Final = "modelmeter.dev/harness"
 CLASSES: Final = "/apis/storage.k8s.io/v1/storageclasses"
 
+ANY_NODE: Final = {"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}
+
 Object = dict[str, Any]
 
 
@@ -28,8 +30,8 @@ def storage_classes() -> Iterator[Object]:
         }
 
 
-def volume(claim: Object) -> Object:
-    """Return the volume for a claim; the claim controller sees its claimRef and binds the two."""
+def volume(claim: Object, path: str) -> Object:
+    """Return the volume for a claim, at a path of every node; the claim controller sees its claimRef and binds them."""
     meta, spec = claim["metadata"], claim["spec"]
     reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
     reference |= {key: meta[key] for key in ("namespace", "name", "uid")}
@@ -47,6 +49,8 @@ def volume(claim: Object) -> Object:
             "storageClassName": STANDARD,
             "persistentVolumeReclaimPolicy": "Delete",
             "claimRef": reference,
-            "hostPath": {"path": f"/nonexistent/{meta['uid']}"},
+            # As a disk that any node can mount: a kubelet gives it to the pod's fsGroup.
+            "local": {"path": path},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [ANY_NODE]}]}},
         },
     }

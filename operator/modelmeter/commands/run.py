@@ -6,10 +6,13 @@ import argparse
 import asyncio
 import logging
 import sys
-from typing import Any
+from typing import Any, Final
 
 from modelmeter.errors import ModelmeterError
 from modelmeter.settings import DEFAULT_LOADER_IMAGE, DEFAULT_NAMESPACE, Settings
+
+IDENTITY: Final = "modelmeter"
+"""Kopf's name for this process; else it asks for the user's, and the image's user has none."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -66,6 +69,7 @@ async def _operate(settings: Settings) -> None:
                 clusterwide=True,
                 standalone=True,
                 liveness_endpoint=endpoint,
+                identity=IDENTITY,  # type: ignore[arg-type]  # a str, of which kopf keeps the name to itself
             )
         )
         done, pending = await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from modelmeter.meter.objects import Claim, ContainerStatus, Pod, Waiting
+from modelmeter.meter.objects import Claim, ContainerStatus, Pod, Terminated, Waiting
 from modelmeter.meter.observe import TERMINAL
 from modelmeter.provision.observed import ClaimFacts, PodFacts
 from modelmeter.provision.workload import TEMPLATE_HASH
@@ -25,6 +25,7 @@ def pod_facts(pod: Pod) -> PodFacts:
         ("", Waiting()),
     )
     exit_code, message = _loader(status.init_container_statuses)
+    restarted, last = _last_end(status.container_statuses)
     ended = status.phase in TERMINAL
     return PodFacts(
         name=pod.metadata.name,
@@ -38,6 +39,10 @@ def pod_facts(pod: Pod) -> PodFacts:
         waiting_container=container,
         waiting_reason=waiting.reason,
         waiting_message=waiting.message,
+        restarts=restarted.restart_count,
+        ended_container=restarted.name,
+        ended_reason=last.reason,
+        ended_exit_code=last.exit_code,
         loader_exit_code=exit_code,
         loader_message=message,
     )
@@ -46,6 +51,15 @@ def pod_facts(pod: Pod) -> PodFacts:
 def claim_facts(claim: Claim) -> ClaimFacts:
     """What a claim says about itself."""
     return ClaimFacts(claim.metadata.name, claim.status.phase, claim.spec.storage_class_name)
+
+
+def _last_end(statuses: Iterable[ContainerStatus]) -> tuple[ContainerStatus, Terminated]:
+    """The container that is not ready and has ended, and how it did the last time; nothing where there is none."""
+    for entry in statuses:
+        for state in (entry.state, entry.last_state):
+            if state.terminated is not None and not entry.ready:
+                return entry, state.terminated
+    return ContainerStatus(), Terminated()
 
 
 def _loader(statuses: Iterable[ContainerStatus]) -> tuple[int | None, str]:

@@ -111,6 +111,7 @@ class ContainerState(Partial, frozen=True):
 class ContainerStatus(Partial, frozen=True):
     name: str = ""
     ready: bool = False
+    restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 

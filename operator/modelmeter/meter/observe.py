@@ -16,6 +16,8 @@ from modelmeter.meter.objects import Claim, ContainerStatus, Metadata, Node, Pod
 from modelmeter.meter.objects import Container as PodContainer
 
 TERMINAL: Final = ("Succeeded", "Failed")
+SANDBOX: Final = "PodReadyToStartContainers"
+"""Condition that says whether the pod's sandbox stands; of Kubernetes 1.29 and later."""
 
 ON_DEMAND: Final = "on-demand"
 CAPACITY_LABELS: Final = {
@@ -143,24 +145,30 @@ def scheduled_at(pod: Pod) -> tuple[datetime | None, Certainty]:
 def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, Certainty]:
     """When the pod gave its resources back; None while it holds them. A restart gives nothing back.
 
-    1. Terminal phase, and every container is said to have ended: the last one's finishedAt; exact.
-    2. Terminal phase without it: when it was disrupted or deleted, whichever was first; else the last
-       transition of its conditions; estimated.
-    3. Deleted by force (grace period 0), or deleted and its node is lost: its deletion; estimated.
+    1. Terminal phase, and every container is said to have ended, the last of them not before the pod was told to:
+       its finishedAt. The kubelet's own word; exact.
+    2. Terminal phase, and no container ran when the pod was told to end (it waited for an image, or to start one once
+       more): the end of its sandbox. The kubelet's own word; exact.
+    3. Terminal phase without either: when it was told to end, else the last transition of its conditions; estimated.
+    4. Deleted by force (grace period 0), or deleted and its node is lost: its deletion; estimated.
 
     A pod's deletion is when somebody asked for it, without the grace period: that stays the same when force follows.
     """
     deleted = _deletion(pod.metadata)
     if pod.status.phase in TERMINAL:
-        if finished := _finished(pod, deleted):
+        finished, told = _finished(pod, deleted), _told_to_end(pod, deleted)
+        if finished and (told is None or finished >= told):
             return finished, "exact"
-        changes = {
-            condition.type: condition.last_transition_time
+        if sandbox := _transition(pod, SANDBOX, "False"):
+            return max(sandbox, finished or sandbox), "exact"
+        if told:
+            return told, "estimated"
+        changes = [
+            condition.last_transition_time
             for condition in pod.status.conditions
             if condition.type != "PodScheduled" and condition.last_transition_time
-        }
-        stopped = [at for at in (changes.get("DisruptionTarget"), deleted) if at]
-        return min(stopped, default=max(changes.values(), default=pod.metadata.creation_timestamp)), "estimated"
+        ]
+        return max(changes, default=pod.metadata.creation_timestamp), "estimated"
     if deleted and (pod.metadata.deletion_grace_period_seconds == 0 or pod.spec.node_name in lost):
         return deleted, "estimated"
     return None, "exact"
@@ -171,6 +179,19 @@ def _deletion(metadata: Metadata) -> datetime | None:
     if metadata.deletion_timestamp is None:
         return None
     return metadata.deletion_timestamp - timedelta(seconds=metadata.deletion_grace_period_seconds or 0)
+
+
+def _told_to_end(pod: Pod, deleted: datetime | None) -> datetime | None:
+    """When the pod was evicted or preempted, or its deletion asked for: the earlier; None where it was neither."""
+    moments = (deleted, _transition(pod, "DisruptionTarget", "True"))
+    return min((moment for moment in moments if moment), default=None)
+
+
+def _transition(pod: Pod, kind: str, status: str) -> datetime | None:
+    for condition in pod.status.conditions:
+        if (condition.type, condition.status) == (kind, status):
+            return condition.last_transition_time
+    return None
 
 
 def _finished(pod: Pod, deleted: datetime | None) -> datetime | None:

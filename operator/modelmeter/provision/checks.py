@@ -21,6 +21,9 @@ PRICED: Final = "Priced"
 IMAGE_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 START_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
 CRASH_LOOP: Final = "CrashLoopBackOff"
+LOOP_RESTARTS: Final = 2
+"""One restart is none: whatever ended it may have passed."""
+OUT_OF_MEMORY: Final = "OOMKilled"
 OUT_OF_MEMORY_EXIT: Final = 137
 
 
@@ -124,14 +127,25 @@ def _model_load_failed(seen: Observed) -> str | None:
     )
 
 
-def _crash_looping(seen: Observed) -> str | None:
-    pod = _waiting(seen, (CRASH_LOOP,))
+def _out_of_memory(seen: Observed) -> str | None:
+    pod = next((pod for pod in seen.held() if pod.ended_reason == OUT_OF_MEMORY), None)
     if pod is None:
         return None
     return (
-        f"{pod.name}: container {pod.waiting_container} ends again and again;"
-        f" see kubectl logs {pod.name} -c {pod.waiting_container} --previous"
+        f"{pod.name}: container {pod.ended_container} was killed for memory;"
+        " raise spec.serving.resources.limits.memory, or make requests smaller"
     )
+
+
+def _crash_looping(seen: Observed) -> str | None:
+    """Also while it runs once more: the answer does not change with every attempt."""
+    for pod in seen.held():
+        if pod.ended_container and (pod.waiting_reason == CRASH_LOOP or pod.restarts >= LOOP_RESTARTS):
+            return (
+                f"{pod.name}: container {pod.ended_container} ends again and again, last with exit code"
+                f" {pod.ended_exit_code}; see kubectl logs {pod.name} -c {pod.ended_container} --previous"
+            )
+    return None
 
 
 def _container_not_started(seen: Observed) -> str | None:
@@ -216,6 +230,7 @@ CHAIN: Final = (
     Check("Scheduling", SCHEDULED, _scheduling, problem=False, known=False),
     Check("ImageNotPulled", AVAILABLE, _image_not_pulled),
     Check("ModelLoadFailed", MODEL_AVAILABLE, _model_load_failed),
+    Check("OutOfMemory", AVAILABLE, _out_of_memory),
     Check("CrashLooping", AVAILABLE, _crash_looping),
     Check("ContainerNotStarted", AVAILABLE, _container_not_started),
     Check("ModelLoading", MODEL_AVAILABLE, _model_loading, problem=False),

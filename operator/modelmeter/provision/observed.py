@@ -24,6 +24,12 @@ class PodFacts:
     waiting_container: str = ""
     waiting_reason: str = ""
     waiting_message: str = ""
+    restarts: int = 0
+    """How often the container that is not ready was started again."""
+    ended_container: str = ""
+    """The one that is not ready and has ended before; its last end follows."""
+    ended_reason: str = ""
+    ended_exit_code: int = 0
     loader_exit_code: int | None = None
     loader_message: str = ""
     """Termination message of the loader: a JSON object, if the loader itself wrote it."""

@@ -1,0 +1,1 @@
+"""The product in real containers: a real kubelet, containerd and runc, and what only they show."""

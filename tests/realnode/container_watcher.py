@@ -1,0 +1,69 @@
+"""An account of the pods' GPU time from containerd's own records: its exit events, which no kubelet has touched."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.cluster.cluster import Cluster
+from tests.e2e.pod_watcher import PodWatcher
+
+SANDBOXES = "lib/containerd/io.containerd.grpc.v1.cri/sandboxes"
+STOPPING = timedelta(seconds=2)
+"""A container that ended so shortly before its sandbox ran until the pod was told to end."""
+
+
+class ContainerWatcher(PodWatcher):
+    """Pods by UID as the API server schedules them, their ends as containerd records them."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self._directory = cluster.directory
+        self._containers: dict[str, set[str]] = {}
+        self._sandboxes: dict[str, set[str]] = {}
+        super().__init__(cluster, namespace)
+
+    def gpu_seconds(self, until: datetime | None = None) -> int:
+        """Sum of GPUs x (end - scheduled), the ends in whole seconds as Kubernetes writes them."""
+        exits = self._exits()
+        for uid, seen in self.pods.items():
+            if seen.finished is not None or seen.gone:
+                seen.finished = self._end(uid, exits)
+        return super().gpu_seconds(until)
+
+    def _note(self, kind: str, pod: dict[str, Any]) -> None:
+        super()._note(kind, pod)
+        uid, status = pod["metadata"]["uid"], pod["status"]
+        found = self._containers.setdefault(uid, set())
+        for entry in (*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())):
+            for state in (entry, *entry.get("state", {}).values(), *entry.get("lastState", {}).values()):
+                found.add(state.get("containerID", "").removeprefix("containerd://"))
+        if status.get("phase") in ("Succeeded", "Failed") and self.pods[uid].finished is None:
+            self.pods[uid].finished = datetime.now(UTC)  # it has ended: containerd knows when
+        for path in self._directory.glob(f"nodes/*/{SANDBOXES}/*/hostname"):
+            if path.exists() and path.read_text().strip() == pod["metadata"]["name"]:
+                self._sandboxes.setdefault(uid, set()).add(path.parent.name)
+
+    def _end(self, uid: str, exits: dict[str, datetime]) -> datetime | None:
+        sandbox = max((exits[name] for name in self._sandboxes.get(uid, ()) if name in exits), default=None)
+        container = max((exits[name] for name in self._containers[uid] if name in exits), default=None)
+        if container and sandbox and sandbox - container < STOPPING:
+            return container.replace(microsecond=0)
+        end = sandbox or container
+        return end and end.replace(microsecond=0)
+
+    def _exits(self) -> dict[str, datetime]:
+        """When each container's first process ended."""
+        found: dict[str, datetime] = {}
+        for path in self._directory.glob("logs/*-events.log"):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                if " /tasks/exit " in line:
+                    event = json.loads(line.partition(" /tasks/exit ")[2])
+                    if event["id"] == event["container_id"]:
+                        at = event["exited_at"]
+                        found[event["id"]] = datetime.fromtimestamp(at["seconds"], UTC) + timedelta(
+                            microseconds=at.get("nanos", 0) // 1000
+                        )
+        return found
+
+

@@ -1,0 +1,138 @@
+"""What goes wrong on a node: what the user sees of it, and what the ledger says. All at once, each on its own model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.node import inner
+from tests.realnode.tenant import SMALL, Tenant
+
+pytestmark = pytest.mark.realnode
+
+MISSING_IMAGE = "registry.example/none:1"
+TROUBLES: dict[str, dict[str, Any]] = {
+    "lost": {"serving": {"gpu": {"product": "Tesla-T4"}}},
+    "hanging": {},
+    "greedy": {"serving": {"resources": {**SMALL, "limits": {"memory": "512Mi"}}}},
+    "no-image": {"serving": {"image": MISSING_IMAGE}},
+    "bad-source": {"model": {"source": "pvc://models/nothing", "labels": ["phones", "books"]}},
+    "disk-full": {"storage": {"size": "64Mi"}},
+    "tiny": {"serving": {"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "40Mi"}}}},
+    "crashing": {"serving": {"env": [{"name": "LD_LIBRARY_PATH", "value": "/nowhere"}]}},
+    "slow": {"serving": {"resources": {**SMALL, "limits": {"memory": "1Gi", "cpu": "250m"}}}},
+}
+
+FLOOD = """
+import http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], 8000, timeout=60)
+connection.putrequest("POST", sys.argv[2])
+connection.putheader("Content-Length", str(1 << 31))
+connection.endheaders()
+try:
+    for _ in range(1 << 11):
+        connection.send(bytes(1 << 20))
+except OSError as error:
+    print(error)
+"""
+"""A request of 2 GiB."""
+
+
+@pytest.fixture(scope="module")
+def troubled(installed: Cluster, tenants: dict[str, Tenant]) -> dict[str, Tenant]:
+    """One model for each trouble. What takes longest begins here: a Triton that hangs, a node that is lost."""
+    for name, spec in TROUBLES.items():
+        tenants[name] = Tenant(installed, name, **spec)
+    tenants["lost"].wait_answer()
+    installed.stop("real-spot", kill=True)
+    installed.kubectl("delete", "node", "real-spot", "--wait=false")
+    hanging = tenants["hanging"]
+    hanging.wait_answer()
+    container = hanging.container()["containerID"].removeprefix("containerd://")
+    inner.ctr(installed, "real-gpu", "tasks", "kill", "--signal=SIGSTOP", container)
+    return tenants
+
+
+def test_an_image_that_does_not_exist(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["no-image"]
+    message = tenant.wait_reason("ImageNotPulled")
+    assert MISSING_IMAGE in message
+    assert "spec.serving.imagePullSecrets" in message
+    assert tenant.condition("no-image", "ModelAvailable")["status"] == "True"
+    assert tenant.warnings() == ["ImageNotPulled"]
+    tenant.settle()
+
+
+def test_a_source_that_does_not_exist_and_is_corrected(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["bad-source"]
+    message = tenant.wait_reason("ModelLoadFailed")
+    assert "/source/nothing does not exist; give the folder that holds config.json" in message
+    assert tenant.warnings() == ["ModelLoadFailed"]
+    tenant.change({"model": {"source": "pvc://models/minilm"}})
+    tenant.wait_answer()
+    assert tenant.warnings() == ["ModelLoadFailed"]
+    tenant.settle()
+
+
+def test_a_full_disk_and_then_a_larger_one(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["disk-full"]
+    message = tenant.wait_reason("ModelLoadFailed")
+    assert "No space left on device" in message
+    assert tenant.warnings() == ["ModelLoadFailed"]
+    tenant.change({"storage": {"size": "1Gi"}})
+    tenant.wait_answer()
+    tenant.settle()
+
+
+def test_a_loader_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["tiny"]
+    message = tenant.wait_reason("ModelLoadFailed")
+    assert "memory" in message
+    assert "spec.serving.resources.limits" in message
+    assert tenant.warnings() == ["ModelLoadFailed"]
+    tenant.settle()
+
+
+def test_a_triton_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["greedy"]
+    tenant.wait_answer()
+    address = tenant.pod()["status"]["podIP"]
+    inner.python(tenant.cluster, FLOOD, address, "/v2/models/greedy/generate")
+    message = tenant.wait_reason("OutOfMemory")
+    assert "container triton was killed for memory; raise spec.serving.resources.limits.memory" in message
+    assert tenant.warnings() == ["OutOfMemory"]
+    tenant.wait_answer()
+    assert tenant.container()["restartCount"] == 1
+    tenant.settle()
+
+
+def test_a_crash_loop(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["crashing"]
+    message = tenant.wait_reason("CrashLooping")
+    assert "container triton ends again and again, last with exit code 127" in message
+    tenant.wait("three attempts", lambda: tenant.container()["restartCount"] >= 3)
+    assert tenant.warnings() == ["CrashLooping"]
+    tenant.settle()
+
+
+def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["slow"]
+    tenant.wait_answer(150)
+    assert tenant.container()["restartCount"] == 0
+    assert tenant.warnings() == []
+    tenant.settle()
+
+
+def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["hanging"]
+    tenant.wait("a restart", lambda: tenant.container()["restartCount"] == 1, 150)
+    tenant.wait_answer()
+    tenant.settle()
+
+
+def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["lost"]
+    message = tenant.wait_reason("NoNodeFits", 150)
+    assert "Add a node that fits" in message
