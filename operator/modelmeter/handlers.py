@@ -6,11 +6,13 @@ on the resource, and the ledger's finalizer, which must leave only after the las
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Final
 
 import kopf
 
 from modelmeter.api.names import GROUP, VERSION
+from modelmeter.cluster.client import Client
 from modelmeter.control.operator import Operator
 
 PLURAL: Final = "modeldeployments"
@@ -32,8 +34,16 @@ def registry() -> kopf.OperatorRegistry:
     return handlers
 
 
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def memo(client: Client, operator: Operator) -> kopf.Memo:
+    """What the handlers are given: kopf copies a memo for each resource, but never what it holds."""
+    return kopf.Memo(client=client, operator=operator)
+
+
+async def _login(memo: kopf.Memo, **_: Any) -> kopf.ConnectionInfo:
+    """As our own client is logged in: kopf's own logins know no exec plugins, which clouds use."""
+    connection = asdict(await memo.client.connection())
+    scheme, _, token = connection.pop("authorization").partition(" ")
+    return kopf.ConnectionInfo(scheme=scheme or None, token=token or None, **connection)
 
 
 def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -46,15 +56,15 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.posting.enabled = False
 
 
-async def _model_event(event: kopf.RawEvent, memo: Operator, **_: Any) -> None:
+async def _model_event(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
     if event["type"] == "DELETED":
-        memo.gone(event["object"]["metadata"]["uid"])
+        memo.operator.gone(event["object"]["metadata"]["uid"])
     else:
-        memo.changed(event["object"])
+        memo.operator.changed(event["object"])
 
 
-def _alive(memo: Operator, **_: Any) -> str:
-    if not memo.healthy():
+def _alive(memo: kopf.Memo, **_: Any) -> str:
+    if not memo.operator.healthy():
         # Permanent: kopf would try anything else again, and answer nobody meanwhile.
         raise kopf.PermanentError("the operator's loop does not turn")
     return "ok"

@@ -1,4 +1,7 @@
-"""A list that runs beside the watch: neither takes the other back. The API server is scripted, for its order is the point."""
+"""A list that runs beside the watch: neither takes the other back.
+
+The API server is scripted, for the order of its answers is the point.
+"""
 
 from __future__ import annotations
 

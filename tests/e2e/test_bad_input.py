@@ -34,6 +34,15 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ("either hoursPerDay and pricePerHour, or price and per",),
     ),
     ("a size that is none", {"storage": {"size": "ten"}}, ("spec.storage.size",)),
+    ("no size", {"storage": {"size": "0"}}, ("spec.storage.size", "more than 0")),
+    ("a source without a claim", {"model": {"source": "pvc://"}}, ("spec.model.source", "pvc://CLAIM/path")),
+    ("a claim that cannot be", {"model": {"source": "pvc://Bad_Name/x"}}, ("spec.model.source", "pvc://CLAIM/path")),
+    ("a source without a host", {"model": {"source": "https:///x"}}, ("spec.model.source", "https://HOST/path")),
+    (
+        "a limit below its request",
+        {"serving": {"resources": {"requests": {"memory": "4Gi"}, "limits": {"memory": "2Gi"}}}},
+        ("spec.serving.resources", "a limit must not be below its request"),
+    ),
 ]
 
 
@@ -82,6 +91,10 @@ def test_a_price_book_is_append_only(user: User) -> None:
         ({"price": "-1"}, ("price",)),
         ({"per": "GiB-hour"}, ("gpu and cpu rates are per hour",)),
         ({"from": "yesterday"}, ("from",)),
+        ({"from": "2026-11-31T00:00:00Z"}, ("rates[0].from",)),
+        ({"match": {"capacityType": "Spot"}}, ("capacityType", "Unsupported value")),
+        ({"match": {"storageClass": "fast"}}, ("no other rate by storageClass",)),
+        ({"item": "storage", "per": "GiB-hour", "match": {"region": "eu"}}, ("by storageClass alone",)),
         ({"item": "disk"}, ("item", "Unsupported value")),
     ],
 )
@@ -146,6 +159,43 @@ def test_an_object_of_somebody_else_is_not_taken_over(user: User) -> None:
     user.kubectl("delete", "service", "taken")
     user.wait("recovery", lambda: user.get("service", "taken"))
     assert user.get(MODELS, "taken")
+
+
+def test_what_differs_in_no_field_of_ours_is_not_taken_over_either(user: User) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "alike-models"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
+    }
+    user.apply(claim)
+    user.apply(model("alike"))
+    ready = user.wait(
+        "a refusal", lambda: (c := user.condition("alike", "Ready")).get("reason") == "ApplyRefused" and c
+    )
+    assert "PersistentVolumeClaim alike-models exists and belongs to somebody else" in ready["message"]
+    user.kubectl("delete", MODELS, "alike")
+    theirs = user.get("persistentvolumeclaim", "alike-models")["metadata"]
+    assert not {"ownerReferences", "deletionTimestamp"} & theirs.keys()
+
+
+def test_a_claim_that_may_not_grow_holds_up_nothing_else(user: User) -> None:
+    user.apply(model("grown", storage={"storageClassName": "never", "size": "1Gi"}))
+    user.wait("its Deployment", lambda: user.get("deployment", "grown"))
+    user.apply(model("grown", storage={"storageClassName": "never", "size": "2Gi"}, serving={"replicas": 2}))
+    user.wait("two replicas", lambda: user.get("deployment", "grown")["spec"]["replicas"] == 2)
+    ready = user.wait(
+        "a refusal", lambda: (c := user.condition("grown", "Ready")).get("reason") == "ApplyRefused" and c
+    )
+    assert "grown-models" in ready["message"]
+
+
+def test_a_memory_request_alone_is_its_own_limit(user: User) -> None:
+    user.apply(model("larger", serving={"resources": {"requests": {"memory": "4Gi"}}}))
+    deployment = user.wait("its Deployment", lambda: user.get("deployment", "larger"))
+    triton = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert (triton["requests"]["memory"], triton["limits"]["memory"]) == ("4Gi", "4Gi")
+    assert triton["requests"]["cpu"] == "1"
 
 
 def test_an_unpriced_pod_is_metered_and_priced_later(user: User) -> None:

@@ -80,6 +80,8 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ("LedgerBroken", seen(metering_error="totals went down"), "Metered", "False", "totals went down"),
     ("NotYetMetered", seen(metered=False), "Metered", "Unknown", "statement"),
     ("PriceBookNotFound", seen(price_book_found=False), "Priced", "False", "default"),
+    ("PriceBookInvalid", seen(price_book_error="spec.rates[0].from: no date"), "Priced", "False", "spec.rates[0].from"),
+    ("CurrencyDiffers", seen(currency="USD", price_book_currency="EUR"), "Priced", "False", "ledger is in USD"),
     ("NoRate", seen(unpriced=("gpu on NVIDIA-L4 (spot)",)), "Priced", "False", "gpu on NVIDIA-L4 (spot)"),
 ]  # fmt: skip
 

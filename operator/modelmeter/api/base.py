@@ -27,12 +27,14 @@ T = TypeVar("T", bound=Struct)
 
 def parse(kind: type[T], value: Any, path: str) -> T:
     """Parse `value` as `kind`; SpecError names the first field that is wrong, below `path`."""
+    if value is None:
+        raise SpecError(path, "is missing")
     try:
         return kind.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        raise SpecError(path + where, first["msg"]) from None
+        raise SpecError(path + where, first["msg"].removeprefix("Value error, ")) from None
 
 
 def rule(expression: str, message: str) -> dict[str, str]:

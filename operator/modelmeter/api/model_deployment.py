@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
-SOURCE_SCHEMES = ("pvc", "https")
+SOURCE_PATTERNS = (r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$", r"^https://[^/?# ]+([/?].*)?$")
+SOURCE_MESSAGE = (
+    "source must begin with pvc:// (pvc://CLAIM/path) or https:// (https://HOST/path, an archive or a folder)"
+)
 
 
 def _share(text: str) -> str:
@@ -26,8 +30,8 @@ def _hours_per_day(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    if text.partition("://")[0] not in SOURCE_SCHEMES:
-        raise ValueError("must begin with pvc:// or https://")
+    if not any(re.match(pattern, text) for pattern in SOURCE_PATTERNS):
+        raise ValueError(SOURCE_MESSAGE)
     return text
 
 
@@ -57,10 +61,7 @@ Source = Annotated[
         min_length=1,
         max_length=2048,
         json_schema_extra=rules(
-            rule(
-                "self.startsWith('pvc://') || self.startsWith('https://')",
-                "source must begin with pvc:// (pvc://CLAIM/path) or https:// (an archive or a folder)",
-            )
+            rule(" || ".join(f"self.matches('{pattern}')" for pattern in SOURCE_PATTERNS), SOURCE_MESSAGE)
         ),
     ),
     AfterValidator(_source),
@@ -99,13 +100,25 @@ class Gpu(Struct):
 ResourceList = Annotated[dict[str, Amount], Field(max_length=16)]
 
 
+DEFAULT_REQUESTS = {"cpu": "1", "memory": "2Gi"}
+ENOUGH = (
+    "['cpu', 'memory'].all(name, !(name in self.requests) || !(name in self.limits)"
+    " || quantity(string(self.limits[name])).compareTo(quantity(string(self.requests[name]))) >= 0)"
+)
+
+
 class Resources(Struct):
     """Requests and limits of the Triton container."""
 
-    requests: ResourceList = {"cpu": "1", "memory": "2Gi"}
-    """What the scheduler reserves, and what is metered: cpu in cores, memory in bytes."""
-    limits: ResourceList = {"memory": "2Gi"}
-    """What the container may use at most."""
+    requests: ResourceList = DEFAULT_REQUESTS
+    """What the scheduler reserves, and what is metered: cpu in cores (1 if not given), memory in bytes (2Gi)."""
+    limits: ResourceList = {}
+    """What the container may use at most; memory: as much as it requests, if not given."""
+
+    def effective(self) -> dict[str, dict[str, str]]:
+        """Requests and limits with all that is not given."""
+        requests = {**DEFAULT_REQUESTS, **self.requests}
+        return {"requests": requests, "limits": {"memory": requests["memory"], **self.limits}}
 
 
 class Batching(Struct):
@@ -153,7 +166,9 @@ class Serving(Struct):
     image: Annotated[str, Field(min_length=1, max_length=512)] = "nvcr.io/nvidia/tritonserver:25.10-py3"
     """Triton image."""
     gpu: Gpu = Gpu()
-    resources: Resources = Resources()
+    resources: Annotated[
+        Resources, Field(json_schema_extra=rules(rule(ENOUGH, "a limit must not be below its request")))
+    ] = Resources()
     batching: Batching = Batching()
     node_selector: Annotated[dict[str, str], Field(max_length=32)] = {}
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = DEFAULT_TOLERATIONS
@@ -176,6 +191,7 @@ class Storage(Struct):
         Field(
             json_schema_extra=rules(
                 QUANTITY_RULE,
+                rule("!isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))", "size must be more than 0"),
                 rule(
                     "!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0",
                     "size may grow but not shrink: a claim cannot be made smaller",

@@ -15,6 +15,13 @@ MatchText = Annotated[str, Field(max_length=253)]
 
 UNIT_OF_ITEM: dict[str, str] = {"gpu": "hour", "cpu": "hour", "memory": "GiB-hour", "storage": "GiB-hour"}
 
+MATCH_FITS = (
+    "self.item == 'storage'"
+    " ? self.match.gpuProduct == '' && self.match.instanceType == ''"
+    " && self.match.region == '' && self.match.capacityType == ''"
+    " : self.match.storageClass == ''"
+)
+"""A claim has no node and a pod no StorageClass: such a rate would never hold."""
 APPEND_ONLY = "self.size() >= oldSelf.size() && self.slice(0, oldSelf.size()) == oldSelf"
 
 
@@ -27,8 +34,8 @@ class Match(Struct):
     """Node label node.kubernetes.io/instance-type."""
     region: MatchText = ""
     """Node label topology.kubernetes.io/region."""
-    capacity_type: MatchText = ""
-    """on-demand, spot or reserved."""
+    capacity_type: Literal["", "on-demand", "spot", "reserved"] = ""
+    """As the node's labels say it; empty matches all."""
     storage_class: MatchText = ""
     """StorageClass of a claim."""
 
@@ -46,9 +53,12 @@ class Rate(Struct):
     """Valid from this moment on (RFC 3339, UTC, whole seconds)."""
 
     @model_validator(mode="after")
-    def _unit_fits(self) -> Rate:
+    def _can_hold(self) -> Rate:
         if UNIT_OF_ITEM[self.item] != self.per:
             raise ValueError(f"a {self.item} rate is per {UNIT_OF_ITEM[self.item]}")
+        given = {name for name, text in self.match if text}
+        if given - {"storage_class"} if self.item == "storage" else "storage_class" in given:
+            raise ValueError("a storage rate matches by storageClass alone, and no other rate by storageClass")
         return self
 
 
@@ -72,7 +82,11 @@ class PriceBookSpec(Struct):
                         rule(
                             "(self.item in ['gpu', 'cpu']) == (self.per == 'hour')",
                             "gpu and cpu rates are per hour, memory and storage rates per GiB-hour",
-                        )
+                        ),
+                        rule(
+                            MATCH_FITS,
+                            "a storage rate matches by storageClass alone, and no other rate by storageClass",
+                        ),
                     )
                 ),
             ]

@@ -45,10 +45,10 @@ def model_deployment(body: Mapping[str, Any]) -> ModelDeployment:
         generation=metadata["generation"],
         created=instant(metadata["creationTimestamp"]),
         deleted=instant(deleted) if deleted else None,
-        spec=parse(ModelDeploymentSpec, body["spec"], "spec"),
+        spec=parse(ModelDeploymentSpec, body.get("spec"), "spec"),
     )
 
 
 def price_book(body: Mapping[str, Any]) -> PriceBook:
     """Parse an object of the API server; SpecError where a rate cannot work."""
-    return PriceBook(body["metadata"]["name"], parse(PriceBookSpec, body["spec"], "spec"))
+    return PriceBook(body["metadata"]["name"], parse(PriceBookSpec, body.get("spec"), "spec"))

@@ -91,6 +91,8 @@ def _check_quantity(text: str) -> str:
 # The rules are CEL and not `pattern`, for a pattern's message shows a regular expression instead of the reason.
 PRICE_MESSAGE: Final = 'must be a decimal string, 0 or more, such as "0.95"'
 PRICE_RULE: Final = rule(f"self.matches('{_cel(DECIMAL_PATTERN)}')", PRICE_MESSAGE)
+INSTANT_RULE_TAIL: Final = "timestamp(self) >= timestamp('0001-01-01T00:00:00Z')"
+"""Fails, with CEL's own words, for a day that no calendar has."""
 INSTANT_MESSAGE: Final = 'must be a moment in UTC with whole seconds, such as "2026-11-01T00:00:00Z"'
 QUANTITY_MESSAGE: Final = 'must be a Kubernetes quantity, such as "500m" or "16Gi"'
 QUANTITY_RULE: Final = rule(f"self.matches('{_cel(QUANTITY_PATTERN)}')", QUANTITY_MESSAGE)
@@ -105,7 +107,12 @@ Integer = Annotated[str, Field(pattern=SIGNED_INTEGER_PATTERN)]
 
 Instant = Annotated[
     str,
-    Field(max_length=20, json_schema_extra=rules(rule(f"self.matches('{_cel(INSTANT_PATTERN)}')", INSTANT_MESSAGE))),
+    Field(
+        max_length=20,
+        json_schema_extra=rules(
+            rule(f"self.matches('{_cel(INSTANT_PATTERN)}') && {INSTANT_RULE_TAIL}", INSTANT_MESSAGE)
+        ),
+    ),
     _matches(INSTANT_PATTERN, INSTANT_MESSAGE),
     AfterValidator(_check_instant),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -39,6 +40,20 @@ class _Status(msgspec.Struct):
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How an API server is reached."""
+
+    server: str
+    authorization: str
+    """Value of the header: "Bearer ..."; empty where a certificate says who we are."""
+    ca_path: str | None
+    insecure: bool
+    certificate_path: str | None
+    private_key_path: str | None
+    proxy_url: str | None
+
+
 class Client:
     """Requests to one API server; use `await Client.connect(clock)`."""
 
@@ -61,6 +76,19 @@ class Client:
                 raise ClusterError(0, "NoCluster", f"{error}; run in a cluster or set KUBECONFIG") from None
         return cls(configuration, clock)
 
+    async def connection(self) -> Connection:
+        """How to reach the same API server, with credentials as they are now."""
+        configuration = self._configuration
+        return Connection(
+            server=configuration.host,
+            authorization=(await self._headers()).get("authorization", ""),
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            proxy_url=configuration.proxy,
+        )
+
     async def close(self) -> None:
         """Close all connections."""
         await self._rest.close()
@@ -77,9 +105,9 @@ class Client:
         """Replace an object; Conflict unless its resourceVersion is the body's."""
         return await self._request("PUT", path, body, query={"fieldManager": FIELD_MANAGER})
 
-    async def apply(self, path: str, body: Mapping[str, Any], force: bool = True) -> bytes:
-        """Server-side apply, by `force` as the only manager of what the body names; answers with metadata only."""
-        query = {"fieldManager": FIELD_MANAGER, "force": str(force).lower()}
+    async def apply(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Server-side apply, by force as the only manager of what the body names; answers with metadata only."""
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._request("PATCH", path, body, query=query, content=APPLY, accept=METADATA_ONLY)
 
     async def json_patch(self, path: str, operations: list[dict[str, Any]]) -> bytes:
@@ -150,15 +178,18 @@ class Client:
         accept: str,
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": accept, "Content-Type": content}
-        for setting in (await self._configuration.auth_settings()).values():
-            headers[setting["key"]] = setting["value"]
+        headers = {"Accept": accept, "Content-Type": content, **await self._headers()}
         url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         answer = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
         response: aiohttp.ClientResponse = answer.response
         if date := response.headers.get("Date"):
             self._clock.observe(date)
         return response
+
+    async def _headers(self) -> dict[str, str]:
+        """Who we are; a token that has expired is asked for anew."""
+        settings = await self._configuration.auth_settings()
+        return {setting["key"]: setting["value"] for setting in settings.values()}
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from modelmeter.api.base import parse
 from modelmeter.api.cost_statement import CostStatementSpec, ModelRef
 from modelmeter.api.names import (
     API_VERSION,
@@ -20,7 +22,9 @@ from modelmeter.api.names import (
 from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
-from modelmeter.errors import Conflict, NotFound
+from modelmeter.errors import Conflict, LedgerError, NotFound, SpecError
+
+log = logging.getLogger(__name__)
 
 LABEL_CLOSED = f"{GROUP}/closed"
 
@@ -58,10 +62,17 @@ class Statements:
         self._namespace = namespace
 
     async def open_pages(self) -> dict[str, Stored]:
-        """Every open page, by its model's UID."""
-        found = await self._list(f"{LABEL_CLOSED}=false", "application/json")
-        pages = (_stored(item) for item in found)
-        return {stored.spec.model.uid: stored for stored in pages}
+        """Every open page that can be read, by its model's UID."""
+        pages: dict[str, Stored] = {}
+        for item in await self._list(f"{LABEL_CLOSED}=false", "application/json"):
+            try:
+                stored = _stored(item)
+            except LedgerError as error:
+                # Its model's pass will find it again, and say so where the user looks.
+                log.error("%s", error)
+            else:
+                pages[stored.spec.model.uid] = stored
+        return pages
 
     async def last_closed(self) -> dict[str, str]:
         """The name of each model's latest closed page, by the model's UID."""
@@ -73,7 +84,7 @@ class Statements:
         return {uid: name for uid, (_, name) in last.items()}
 
     async def read(self, name: str) -> Stored:
-        """One page, as it is now."""
+        """One page, as it is now; LedgerError where it cannot be read."""
         text = await self._client.get(path("CostStatement", self._namespace, name))
         return _stored(msgspec.json.decode(text, type=_Statement))
 
@@ -124,5 +135,11 @@ class Statements:
 
 
 def _stored(item: _Statement) -> Stored:
-    spec = CostStatementSpec.model_validate(item.spec)
+    try:
+        spec = parse(CostStatementSpec, item.spec, "spec")
+    except SpecError as error:
+        raise LedgerError(
+            f"CostStatement {item.metadata.name} cannot be read, so nothing is written over it: {error}."
+            " Was it written by a newer modelmeter? Run that one, or mend the field"
+        ) from None
     return Stored(item.metadata.name, item.metadata.resource_version, spec)

@@ -99,9 +99,10 @@ def _rows(terms: Iterable[Term]) -> list[Row]:
 
 def _as_created(document: Document, now: datetime) -> ModelDeployment:
     """The resource as the API server would hold it right after `kubectl apply`."""
-    metadata = {"namespace": "default", **(document.get("metadata") or {})}
     made = {"uid": "", "generation": 1, "creationTimestamp": rfc3339(now)}
-    return model_deployment({"spec": document.get("spec"), "metadata": {"name": "", **metadata, **made}})
+    metadata = {"namespace": "default", **document["metadata"], **made}
+    metadata.pop("deletionTimestamp", None)
+    return model_deployment({"spec": document.get("spec"), "metadata": metadata})
 
 
 def _read(file: Path) -> list[Document]:
@@ -113,4 +114,7 @@ def _read(file: Path) -> list[Document]:
         kind = entry.get("kind") if isinstance(entry, dict) else None
         if kind not in KINDS:
             raise SpecError(f"{file}: kind", f"{kind!r} is not one of {', '.join(KINDS)}")
+        metadata = entry.setdefault("metadata", {})
+        if not isinstance(metadata, dict) or not isinstance(metadata.setdefault("name", ""), str):
+            raise SpecError(f"{file}: metadata", f"of the {kind} is not an object with a name")
     return documents

@@ -42,7 +42,7 @@ async def _operate(settings: Settings) -> None:
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
     from modelmeter.control.operator import Operator
-    from modelmeter.handlers import registry
+    from modelmeter.handlers import memo, registry
 
     clock = Clock()
     client = await Client.connect(clock)
@@ -53,7 +53,11 @@ async def _operate(settings: Settings) -> None:
         endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
         watching = asyncio.create_task(
             kopf.operator(
-                registry=registry(), memo=operator, clusterwide=True, standalone=True, liveness_endpoint=endpoint
+                registry=registry(),
+                memo=memo(client, operator),
+                clusterwide=True,
+                standalone=True,
+                liveness_endpoint=endpoint,
             )
         )
         done, pending = await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)

@@ -32,6 +32,8 @@ class Account:
     finalizers: tuple[str, ...] = ()
     spec_error: str | None = None
     apply_error: str | None = None
+    apply_failed: bool = False
+    """Whether the last pass over the children failed, in whatever way."""
     metering_error: str | None = None
     stored: Stored | None = None
     page: Page | None = None
@@ -42,6 +44,8 @@ class Account:
     """Whether Triton answers for the model, and what it said; None until asked."""
     applied: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """Kind and name of each child to its UID and the version that our last apply left: else it has drifted."""
+    told: dict[str, datetime] = field(default_factory=dict)
+    """Reason to when it was last told as an event."""
     torn_down: bool = False
     """After deletion: no child is left that could still cost."""
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDGER_FINALIZER
 from modelmeter.api.resources import ModelDeployment
-from modelmeter.cluster.client import METADATA_LIST, Client
+from modelmeter.cluster.client import METADATA_LIST, METADATA_ONLY, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path, path_of
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import CHILD_KINDS, View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, Conflict
+from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare, Claim, Metadata
 from modelmeter.provision.children import desired
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
@@ -75,20 +75,38 @@ class Provisioning:
             await self._build_up(account, account.model)
 
     async def _build_up(self, account: Account, model: ModelDeployment) -> None:
-        error: str | None = None
+        failures = await self._apply_all(account, model)
+        self._note(account, failures)
+        passing = next((failure for failure in failures if failure.status in RETRIABLE), None)
+        if passing is not None:
+            raise passing
+        if failures:
+            self.queue.add_later(account.ref.uid, REFUSED_RETRY_SECONDS)
+
+    async def _apply_all(self, account: Account, model: ModelDeployment) -> list[ClusterError]:
+        """Apply every child, whatever becomes of the others: a claim that may not grow holds up no rollout."""
+        failures = []
         try:
             await self._hold(account)
-            for manifest in desired(model, self._loader_image_for(account, model)):
-                await self._apply(account, manifest)
         except ClusterError as failure:
-            error = f"{failure.reason}: {failure.message}" if failure.reason else failure.message
-            if failure.status in RETRIABLE:
-                raise
-            self.queue.add_later(account.ref.uid, REFUSED_RETRY_SECONDS)
-        finally:
-            if error != account.apply_error:
-                account.apply_error = error
-                self._changed(account.ref.uid)
+            return [failure]
+        for manifest in desired(model, self._loader_image_for(account, model)):
+            try:
+                await self._apply(account, manifest)
+            except ClusterError as failure:
+                failures.append(failure)
+        return failures
+
+    def _note(self, account: Account, failures: Sequence[ClusterError]) -> None:
+        """Say what failed; what may well succeed the next time is said only if it has failed before."""
+        lasting = [failure for failure in failures if failure.status not in RETRIABLE or account.apply_failed]
+        account.apply_failed = bool(failures)
+        error = "; ".join(
+            f"{failure.reason}: {failure.message}" if failure.reason else failure.message for failure in lasting
+        )
+        if (error or None) != account.apply_error:
+            account.apply_error = error or None
+            self._changed(account.ref.uid)
 
     async def _hold(self, account: Account) -> None:
         """Put our finalizer on the ModelDeployment before anything of it can cost."""
@@ -108,24 +126,31 @@ class Provisioning:
         await self._client.apply(path("ModelDeployment", ref.namespace, ref.name), body)
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
-        """Apply a child; by force only where it is ours, so that nobody else's object of the name is taken over."""
+        """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        ours = (kind, name) in account.applied or any(
-            child.metadata.name == name for child in self._children(account, kind)
-        )
-        try:
-            answer = await self._client.apply(path_of(manifest), manifest, force=ours)
-        except Conflict as conflict:
-            if ours:
-                raise
+        where = path_of(manifest)
+        if not self._is_known(account, kind, name) and await self._is_taken(account, where):
             raise ClusterError(
                 422,
                 "NameTaken",
-                f"{kind} {name} exists and belongs to somebody else ({conflict.message});"
+                f"{kind} {name} exists and belongs to somebody else;"
                 " delete it or give the ModelDeployment another name",
-            ) from None
-        applied = msgspec.json.decode(answer, type=Bare)
+            )
+        applied = msgspec.json.decode(await self._client.apply(where, manifest), type=Bare)
         account.applied[kind, name] = applied.metadata.uid, _version(applied.metadata)
+
+    def _is_known(self, account: Account, kind: str, name: str) -> bool:
+        return (kind, name) in account.applied or any(
+            child.metadata.name == name for child in self._children(account, kind)
+        )
+
+    async def _is_taken(self, account: Account, where: str) -> bool:
+        """Whether another's object is there: one that differs in no field would be taken over without a conflict."""
+        try:
+            there = msgspec.json.decode(await self._client.get(where, METADATA_ONLY), type=Bare)
+        except NotFound:
+            return False
+        return there.metadata.labels.get(LABEL_MODEL_UID) != account.ref.uid
 
     def _children(self, account: Account, kind: str) -> Iterator[Bare | Claim]:
         ref = account.ref

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replicas
@@ -18,7 +18,7 @@ from modelmeter.control.metering import Metering
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter import publish
-from modelmeter.meter.account import NO_TARIFF, live_page
+from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.labels import selector
 from modelmeter.provision.observed import Observed
@@ -28,6 +28,8 @@ from modelmeter.provision.workload import template_hash
 
 log = logging.getLogger(__name__)
 
+TELL_AGAIN: Final = timedelta(minutes=10)
+"""How often one reason is told as an event at the most: what comes and goes, as a crash loop does, fills no list."""
 GONE_STATUSES: Final = (409, 422)
 """What the API server answers where another object has the name: our UID does not fit."""
 
@@ -77,7 +79,7 @@ class Publishing:
         desired = model.spec.serving.replicas if model else 0
         facts = self._metering.facts(account)
         page = live_page(account.page, facts) if account.page else None
-        tariff = facts.tariff
+        tariff = tariff_of(page, facts.tariff) if page else NO_TARIFF
         observed = Observed(
             generation=account.generation,
             desired=desired,
@@ -90,7 +92,10 @@ class Publishing:
             metering_error=account.metering_error,
             metered=page is not None,
             price_book=model.spec.pricing.price_book if model else "",
-            price_book_found=tariff is not NO_TARIFF,
+            price_book_found=facts.tariff is not NO_TARIFF,
+            price_book_error=facts.tariff.error,
+            price_book_currency=facts.tariff.currency,
+            currency=page.currency if page else "",
             unpriced=publish.unpriced_items(page, facts.holdings, tariff, now) if page else (),
             deleting=account.deleted is not None,
             access_modes=tuple(model.spec.storage.access_modes) if model else (),
@@ -136,15 +141,17 @@ class Publishing:
             return False
         return True
 
-    async def _tell(self, account: Account, before: ModelDeploymentStatus | None, now: ModelDeploymentStatus) -> None:
+    async def _tell(self, account: Account, before: ModelDeploymentStatus | None, after: ModelDeploymentStatus) -> None:
         """One Warning for each reason that is new and a problem; one Normal event where all has become well."""
+        now = self._clock()
         known = {entry.reason for entry in before.conditions if entry.status != "Unknown"} if before else set()
-        for entry in now.conditions:
-            news = entry.status != "Unknown" and entry.reason not in known
+        for entry in after.conditions:
+            told = account.told.get(entry.reason)
+            news = entry.status != "Unknown" and entry.reason not in known and (not told or now - told >= TELL_AGAIN)
             if news and (entry.reason in PROBLEMS or entry.reason == READY):
-                known.add(entry.reason)
+                account.told[entry.reason] = now
                 kind: Literal["Normal", "Warning"] = "Normal" if entry.reason == READY else "Warning"
-                await record(self._client, account.ref, kind, entry.reason, entry.message, self._clock())
+                await record(self._client, account.ref, kind, entry.reason, entry.message, now)
 
     async def _pace(self) -> None:
         loop = asyncio.get_running_loop()

@@ -15,33 +15,36 @@ from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
+from modelmeter.control.accounts import Account
 from modelmeter.control.operator import Operator
 from modelmeter.control.view import OURS
-from modelmeter.errors import ClusterError, NotFound
-from modelmeter.meter.objects import Bare
+from modelmeter.errors import ClusterError, ModelmeterError, NotFound
+from modelmeter.meter.objects import Bare, Metadata
 
 log = logging.getLogger(__name__)
 
 ROUNDS: Final = 60
 PAUSE_SECONDS: Final = 1.0
+ATTEMPTS: Final = 5
 
 
 async def stop(client: Client, namespace: str, deployment: str) -> None:
-    """Scale the operator to 0 and wait until it is: two that write undo each other's work."""
+    """Scale the operator to 0 and wait until its pods are gone: two that write undo each other's work."""
     where = path("Deployment", namespace, deployment)
     try:
         await client.merge_patch(f"{where}/scale", {"spec": {"replicas": 0}})
-        while json.loads(await client.get(where)).get("status", {}).get("replicas", 0):
-            await asyncio.sleep(PAUSE_SECONDS)
+        labels = json.loads(await client.get(where))["spec"]["selector"]["matchLabels"]
     except NotFound:
         return
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    while await items(client, path("Pod", namespace), Bare, METADATA_LIST, labelSelector=selector):
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def release(client: Client, operator: Operator) -> int:
     """Post, then strip; returns how many objects still carry a finalizer of ours (0 unless one is refused)."""
     await operator.prepare()
-    for account in operator.accounts:
-        await operator.metering.bring_up_to_date(account)
+    await asyncio.gather(*(_post(operator, account) for account in operator.accounts))
     await _free_templates(client)
     left = 0
     for _ in range(ROUNDS):
@@ -51,6 +54,21 @@ async def release(client: Client, operator: Operator) -> int:
             break
         await asyncio.sleep(PAUSE_SECONDS)
     return left
+
+
+async def _post(operator: Operator, account: Account) -> None:
+    """Post all of a model; where that cannot be, its usage since T is lost, for nobody may be stuck. That is said."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            await operator.metering.bring_up_to_date(account)
+            return
+        except ModelmeterError as error:
+            ref, page = account.ref, account.page
+            log.error(
+                "%s/%s: not posted since %s (attempt %d of %d): %s",
+                ref.namespace, ref.name, page.posted_through if page else "its creation", attempt, ATTEMPTS, error,
+            )  # fmt: skip
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _free_templates(client: Client) -> None:
@@ -64,19 +82,22 @@ async def _free_templates(client: Client) -> None:
 
 async def _strip(client: Client) -> int:
     """Take our finalizers off everything that has one; returns how many objects had one."""
-    found = 0
-    for kind, selector, finalizer in (
-        ("Pod", LABEL_MODEL, METERING_FINALIZER),
-        ("PersistentVolumeClaim", LABEL_MODEL, METERING_FINALIZER),
-        ("ModelDeployment", "", LEDGER_FINALIZER),
-    ):
-        for item in await items(client, path(kind), Bare, METADATA_LIST, labelSelector=selector):
-            metadata = item.metadata
-            if finalizer in metadata.finalizers:
-                found += 1
-                where = path(kind, metadata.namespace, metadata.name)
-                try:
-                    await remove_finalizer(client, where, metadata.uid, metadata.finalizers, finalizer)
-                except ClusterError as error:
-                    log.error("%s: %s", where, error)
-    return found
+    held = [
+        (path(kind, item.metadata.namespace, item.metadata.name), item.metadata, finalizer)
+        for kind, selector, finalizer in (
+            ("Pod", LABEL_MODEL, METERING_FINALIZER),
+            ("PersistentVolumeClaim", LABEL_MODEL, METERING_FINALIZER),
+            ("ModelDeployment", "", LEDGER_FINALIZER),
+        )
+        for item in await items(client, path(kind), Bare, METADATA_LIST, labelSelector=selector)
+        if finalizer in item.metadata.finalizers
+    ]
+    await asyncio.gather(*(_let_go(client, *one) for one in held))
+    return len(held)
+
+
+async def _let_go(client: Client, where: str, metadata: Metadata, finalizer: str) -> None:
+    try:
+        await remove_finalizer(client, where, metadata.uid, metadata.finalizers, finalizer)
+    except ClusterError as error:
+        log.error("%s: %s", where, error)

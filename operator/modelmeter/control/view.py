@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
-from modelmeter.api.resources import PriceBook, price_book
+from modelmeter.api.resources import price_book
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.reflector import Reflector
@@ -104,7 +104,7 @@ class View:
                 group.create_task(reflector.run())
 
     def tariff(self, book: str) -> Tariff | None:
-        """The prices of a book; None where there is no such book, or it cannot be read."""
+        """The prices of a book, without any where it cannot be read; None where there is no such book."""
         return self._tariffs.get(book)
 
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
@@ -147,11 +147,7 @@ class View:
         else:
             name = after.metadata.name
             try:
-                book: PriceBook | None = price_book({"metadata": {"name": name}, "spec": after.spec})
-            except SpecError:
-                book = None
-            if book is None:
-                self._tariffs.pop(name, None)
-            else:
-                self._tariffs[name] = Tariff(book)
+                self._tariffs[name] = Tariff(price_book({"metadata": {"name": name}, "spec": after.spec}))
+            except SpecError as error:
+                self._tariffs[name] = Tariff(None, str(error))
         self._repriced()

@@ -55,7 +55,7 @@ def account(page: Page, facts: Facts) -> Outcome:
     tariff = facts.tariff
     if not page.currency:
         page = replace(page, currency=tariff.currency)
-    tariff = _tariff_of(page, tariff)
+    tariff = tariff_of(page, tariff)
     closed: list[Page] = []
     page = reprice(page, tariff)
     while facts.now >= (boundary := month_end(page.month)):
@@ -80,7 +80,7 @@ def live_page(page: Page, facts: Facts) -> Page:
     """The page as if it had advanced to now: what the status shows. It is never written."""
     if page.closed:
         return page
-    tariff = _tariff_of(page, facts.tariff)
+    tariff = tariff_of(page, facts.tariff)
     page = _settle_finished(page, facts, tariff)
     return advance(page, facts.holdings, facts.now, tariff, facts.deleted)
 
@@ -112,6 +112,6 @@ def _first_negative(usage: Mapping[str, int]) -> str:
     return next((item for item, units in sorted(usage.items()) if units < 0), "")
 
 
-def _tariff_of(page: Page, tariff: Tariff) -> Tariff:
+def tariff_of(page: Page, tariff: Tariff) -> Tariff:
     """A page is in one currency: a book in another prices nothing on it."""
-    return tariff if tariff.currency == page.currency else NO_TARIFF
+    return tariff if page.currency in ("", tariff.currency) else NO_TARIFF

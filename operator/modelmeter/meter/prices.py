@@ -35,10 +35,11 @@ class Step(NamedTuple):
 
 
 class Tariff:
-    """A PriceBook ready for look-ups; without a book nothing has a price."""
+    """A PriceBook ready for look-ups; without a book nothing has a price, and `error` may say why there is none."""
 
-    def __init__(self, book: PriceBook | None) -> None:
+    def __init__(self, book: PriceBook | None, error: str = "") -> None:
         self.book = book
+        self.error = error
         self.currency = book.spec.currency if book else ""
         self._steps = lru_cache(maxsize=4096)(self._compute_steps)
 

@@ -170,6 +170,25 @@ def _rolling_out(seen: Observed) -> str | None:
     return f"{current} of {seen.desired} replicas of the current spec are ready; {held} pods exist"
 
 
+def _price_book_not_found(seen: Observed) -> str | None:
+    if seen.price_book_found or not seen.price_book:
+        return None
+    return (
+        f"there is no PriceBook {seen.price_book}: usage is kept and priced once you apply it,"
+        " or name another in spec.pricing.priceBook"
+    )
+
+
+def _currency_differs(seen: Observed) -> str | None:
+    if not seen.currency or seen.price_book_currency in ("", seen.currency):
+        return None
+    return (
+        f"PriceBook {seen.price_book} is in {seen.price_book_currency}, but this model's ledger is in {seen.currency}"
+        " and never converts: usage is kept without a price until spec.pricing.priceBook names a book"
+        f" in {seen.currency}; for another currency make a new ModelDeployment"
+    )
+
+
 def _no_rate(seen: Observed) -> str | None:
     if not seen.unpriced:
         return None
@@ -216,16 +235,13 @@ COST: Final = (
         problem=False,
         known=False,
     ),
+    Check("PriceBookNotFound", PRICED, _price_book_not_found),
     Check(
-        "PriceBookNotFound",
+        "PriceBookInvalid",
         PRICED,
-        lambda seen: (
-            None
-            if seen.price_book_found or not seen.price_book
-            else f"there is no PriceBook {seen.price_book}: usage is kept and priced once you apply it,"
-            " or name another in spec.pricing.priceBook"
-        ),
+        lambda seen: f"PriceBook {seen.price_book}: {seen.price_book_error}" if seen.price_book_error else None,
     ),
+    Check("CurrencyDiffers", PRICED, _currency_differs),
     Check("NoRate", PRICED, _no_rate),
 )
 """What the figures stand on; serving goes on without."""

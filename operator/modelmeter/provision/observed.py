@@ -56,6 +56,11 @@ class Observed:
     metered: bool = False
     price_book: str = ""
     price_book_found: bool = False
+    price_book_error: str = ""
+    """Why the book cannot be read."""
+    price_book_currency: str = ""
+    currency: str = ""
+    """Of the model's ledger; empty until it has one."""
     unpriced: tuple[str, ...] = ()
     deleting: bool = False
     access_modes: tuple[str, ...] = ()

@@ -70,7 +70,6 @@ def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
 
 
 def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
-    resources = model.spec.serving.resources
     mounts = [
         {"name": "models", "mountPath": "/models"},
         {"name": "spec", "mountPath": SPEC_DIRECTORY, "readOnly": True},
@@ -84,7 +83,7 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
         "image": image,
         "args": [*arguments, "--termination-log", "/dev/termination-log"],
         # As much as Triton holds anyway: an init container that asks for more would raise the pod's price.
-        "resources": resources.model_dump(by_alias=True),
+        "resources": model.spec.serving.resources.effective(),
         "securityContext": {**RESTRICTED, "readOnlyRootFilesystem": True},
         "volumeMounts": mounts,
     }
@@ -93,6 +92,7 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
 def _triton(model: ModelDeployment) -> dict[str, Any]:
     serving = model.spec.serving
     gpu = {serving.gpu.resource: str(serving.gpu.count)} if serving.gpu.count else {}
+    resources = serving.resources.effective()
     alive, ready = "/v2/health/live", f"/v2/models/{model.name}/ready"
     return {
         "name": "triton",
@@ -107,8 +107,8 @@ def _triton(model: ModelDeployment) -> dict[str, Any]:
         "env": [variable.model_dump(by_alias=True, exclude_defaults=True) for variable in serving.env],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
         "resources": {
-            "requests": {**serving.resources.requests, **gpu},
-            "limits": {**serving.resources.limits, **gpu},
+            "requests": {**resources["requests"], **gpu},
+            "limits": {**resources["limits"], **gpu},
         },
         "startupProbe": {**_probe("/v2/health/ready"), "failureThreshold": STARTUP_PROBES},
         "readinessProbe": {**_probe(ready), "failureThreshold": 3},
