@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 
 from tests.faults.journal import CHILDREN, Published
 from tests.faults.oracle import GPU, REPLICA, STORAGE, Used, of_items
@@ -26,13 +27,14 @@ def posted(pages: list[dict[str, object]]) -> Used:
 
 
 def difference_seconds(world: World) -> int:
-    """How many GPU-seconds and replica-seconds the statements are off, of both models together."""
+    """How many GPU-seconds and replica-seconds the closed statements are off, of both models together."""
     total = 0
     for name in (KEPT, LEFT):
         model = world.journal.model(name)
-        assert model is not None
-        left, right = (of_items(used) for used in (posted(world.journal.pages(model.uid)), world.oracle.used(name)))
-        total += sum(abs(left[item] - right[item]) for item in (GPU, REPLICA))
+        pages = world.journal.pages(model.uid) if model else []
+        if pages and pages[-1]["closed"]:
+            left, right = of_items(posted(pages)), of_items(world.oracle.used(name))
+            total += sum(abs(left[item] - right[item]) for item in (GPU, REPLICA))
     return total
 
 
@@ -58,6 +60,23 @@ def after_the_end(world: World) -> Iterator[str]:
     yield from _totals(world)
 
 
+def released(world: World, broken: set[str]) -> Iterator[str]:
+    """Breaches after `modelmeter release`: nobody is held, and what was used until then is posted."""
+    for kind, objects in world.journal.objects.items():
+        for seen in objects.values():
+            held = [name for name in seen.last["metadata"].get("finalizers", ()) if name.startswith("modelmeter.dev/")]
+            if held and not seen.gone:
+                yield f"{kind} {seen.name} is still held by {held}"
+    for name in {KEPT, LEFT} - broken:
+        model = world.journal.model(name)
+        assert model is not None
+        pages = world.journal.pages(model.uid)
+        until = datetime.fromisoformat(pages[-1]["postedThrough"])
+        left, right = posted(pages), world.oracle.used(name, until)
+        if left != right:
+            yield f"statement of {name} at {until:%T}: {dict(left)}, the oracle says {dict(right)}"
+
+
 def _ledger(world: World) -> Iterator[str]:
     for name in (KEPT, LEFT):
         model = world.journal.model(name)
@@ -67,7 +86,8 @@ def _ledger(world: World) -> Iterator[str]:
             yield f"{name} has no statement"
             continue
         if not all(page["closed"] for page in pages) or pages[-1].get("open"):
-            yield f"the statements of {name} are not all closed: {[(p['month'], p['closed'], p.get('open')) for p in pages]}"
+            shown = [(page["month"], page["closed"], page.get("open")) for page in pages]
+            yield f"the statements of {name} are not all closed: {shown}"
         if any(page.get("unpriced") for page in pages):
             yield f"{name} has usage without a price"
         left, right = posted(pages), world.oracle.used(name)
@@ -97,11 +117,22 @@ def _objects(world: World) -> Iterator[str]:
 
 
 def _totals(world: World) -> Iterator[str]:
-    highest: dict[tuple[str, str], int] = {}
-    for status in world.journal.published:
-        for key in STATUS_KEYS.values():
-            value = int(status.usage.get(key, 0))
-            if value < highest.get((status.model, key), 0):
-                yield f"{key} of {status.model} went down from {highest[status.model, key]} to {value} at {status.as_of:%T}"
-            highest[status.model, key] = value
+    for status, key, before, value, true in _decreases(world):
+        if value != true:
+            yield f"{key} of {status.model} at {status.as_of:%T} went down from {before} to {value}; true is {true}"
 
+
+def late_ends(world: World) -> int:
+    """How often a total went down to the truth: a pod's end was seen after a figure that took it as running."""
+    return sum(value == true for _, _, _, value, true in _decreases(world))
+
+
+def _decreases(world: World) -> Iterator[tuple[Published, str, int, int, int]]:
+    highest: Counter[tuple[str, str]] = Counter()
+    for status in world.journal.published:
+        for item, key in STATUS_KEYS.items():
+            value, before = int(status.usage.get(key, 0)), highest[status.model, key]
+            if value < before:
+                true = of_items(world.oracle.used(status.model, status.as_of))[item]
+                yield status, key, before, value, true
+            highest[status.model, key] = value

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
 from tests.faults.proxy import Answer, Call, Forward, Reset
@@ -351,3 +352,42 @@ def _bookmark(line: bytes) -> bool:
 
 async def _next(lines: AsyncIterator[bytes]) -> bytes | None:
     return await anext(lines, None)
+
+
+class Several(Fault):
+    """Faults one after another: each sees the calls that the ones before it let through."""
+
+    def __init__(self, *faults: Fault) -> None:
+        self._faults = faults
+        self.lasts_seconds = sum(fault.lasts_seconds for fault in faults)  # type: ignore[misc]
+
+    @property
+    def fired(self) -> int:  # type: ignore[override]
+        """How many of them have fired."""
+        return sum(fault.fired > 0 for fault in self._faults)
+
+    @property
+    def hands(self) -> Hands:  # type: ignore[override]
+        """Those of all."""
+        return self._faults[0].hands
+
+    @hands.setter
+    def hands(self, hands: Hands) -> None:
+        for fault in self._faults:
+            fault.hands = hands
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        for fault in self._faults:
+            forward = partial(fault.write, number, call, forward)
+        return await forward()
+
+    async def read(self, call: Call, forward: Forward) -> Answer:
+        for fault in self._faults:
+            forward = partial(fault.read, call, forward)
+        return await forward()
+
+    async def watch(self, call: Call, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        for fault in self._faults:
+            lines = fault.watch(call, lines)
+        async for line in lines:
+            yield line

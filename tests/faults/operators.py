@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PATIENCE_SECONDS = 20.0
+RELEASE_SECONDS = 120.0
 
 
 class Operators:
@@ -48,13 +49,9 @@ class Operators:
                 process.kill()
                 process.wait()
 
-    def exited(self) -> bool:
-        """Whether one has ended by itself."""
-        return any(process.poll() is not None for process in self._running)
-
-    def release(self) -> subprocess.Popen[bytes]:
-        """`modelmeter release`, not waited for."""
-        return self._run("release")
+    def release(self) -> int:
+        """`modelmeter release` to its end; its exit status."""
+        return self._run("release").wait(RELEASE_SECONDS)
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:

@@ -1,4 +1,4 @@
-"""What a model has used, from its objects' own timestamps alone: plain JSON, plain sums, nothing of the product's code."""
+"""What a model has used, by its objects' own timestamps alone: plain JSON, plain sums, none of the product's code."""
 
 from __future__ import annotations
 
@@ -97,7 +97,9 @@ def _finished(pod: Seen) -> datetime | None:
 
 
 def _gpus(pod: Object) -> int:
-    return sum(int(entry["resources"].get("requests", {}).get("nvidia.com/gpu", 0)) for entry in pod["spec"]["containers"])
+    return sum(
+        int(entry["resources"].get("requests", {}).get("nvidia.com/gpu", 0)) for entry in pod["spec"]["containers"]
+    )
 
 
 def _seconds(start: datetime, end: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Stands between operator processes and the API server: counts writes, and lets a Fault do with each call as it likes."""
+"""Stands between operators and the API server: counts writes, and lets a fault do with each call as it likes."""
 
 from __future__ import annotations
 
@@ -181,9 +181,7 @@ class Proxy:
 
     def _request(self, call: Call) -> Any:
         url = f"{self._access.server}{call.path}"
-        return self._session.request(
-            call.method, url, params=call.query, data=call.body or None, headers=call.headers
-        )
+        return self._session.request(call.method, url, params=call.query, data=call.body or None, headers=call.headers)
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -5,22 +5,33 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tests.faults import check
 from tests.faults.admin import Admin
-from tests.faults.faults import Fault
-from tests.faults.journal import CORE, Journal, Late
+from tests.faults.cases import RELEASE, Case
+from tests.faults.journal import Journal, Late
 from tests.faults.operators import Operators
 from tests.faults.oracle import BEGINNING, Oracle, Unended
 from tests.faults.proxy import Proxy
-from tests.faults.scenario import FIRST_PRICE, World, end, play, prepare
+from tests.faults.scenario import (
+    FIRST_PRICE,
+    LEFT,
+    World,
+    begin,
+    break_page,
+    end,
+    end_without_operator,
+    play,
+    prepare,
+)
 
 STEP_SECONDS: Final = 60.0
+RELEASES: Final = 4
+"""How often `modelmeter release` may fail."""
 
 _numbers = itertools.count(1)
 
@@ -45,6 +56,7 @@ class Verdict:
     writes: list[str]
     seconds: float
     off_seconds: int
+    late_ends: int
     log: Path
 
 
@@ -65,11 +77,11 @@ class Hands:
         self.proxy.cut(down)
 
 
-async def run(ground: Ground, make_fault: Callable[[], Fault]) -> Verdict:
-    """Play the scenario under a fault."""
+async def run(ground: Ground, case: Case) -> Verdict:
+    """Play the scenario under the fault of a case."""
     namespace = f"run-{next(_numbers)}"
     began = time.monotonic()
-    fault = make_fault()
+    fault = case.fault()
     async with (
         Proxy(ground.rights, namespace, fault) as proxy,
         Journal(ground.admin, namespace) as journal,
@@ -83,41 +95,52 @@ async def run(ground: Ground, make_fault: Callable[[], Fault]) -> Verdict:
         await prepare(world)
         operators.start()
         try:
-            breaches = await _play(world)
+            if case.name.startswith(RELEASE):
+                breaches = await _release(world, operators, broken=case.name != RELEASE)
+            else:
+                breaches = await _play(world)
         finally:
             await asyncio.to_thread(operators.stop)
-        with suppress(FileNotFoundError):
-            if "Traceback" in operators.log.read_text(encoding="utf-8"):
-                breaches.append(f"a traceback in {operators.log}")
-        with suppress(AssertionError, Unended):
-            return Verdict(
-                breaches, fault.fired, proxy.writes, time.monotonic() - began,
-                check.difference_seconds(world), operators.log,
-            )  # fmt: skip
-        return Verdict(breaches, fault.fired, proxy.writes, time.monotonic() - began, 0, operators.log)
+        if "Traceback" in operators.log.read_text(encoding="utf-8"):
+            breaches.append("a traceback in the operator's log")
+        seconds = time.monotonic() - began
+        off, late = check.difference_seconds(world), check.late_ends(world)
+        return Verdict(breaches, fault.fired, proxy.writes, seconds, off, late, operators.log)
 
 
 async def _play(world: World) -> list[str]:
-    breaches: list[str] = []
     try:
         live = await play(world)
-        breaches += check.while_it_lives(world, live)
+        breaches = list(check.while_it_lives(world, live))
         await end(world)
-        breaches += check.after_the_end(world)
+        return [*breaches, *check.after_the_end(world)]
     except (Late, Unended) as error:
-        breaches.append(f"{type(error).__name__}: {error}; {_left(world)}")
-    return breaches
+        return [f"{type(error).__name__}: {error}; left: {_left(world)}"]
+
+
+async def _release(world: World, operators: Operators, broken: bool) -> list[str]:
+    try:
+        await begin(world)
+        operators.kill()
+        if broken:
+            await break_page(world)
+        for _ in range(RELEASES):
+            # As the chart's hook does, which is a Job with a backoff.
+            if await asyncio.to_thread(operators.release) == 0:
+                break
+        else:
+            return [f"release failed {RELEASES} times"]
+        breaches = list(check.released(world, {LEFT} if broken else set()))
+        await end_without_operator(world)
+        return breaches
+    except (Late, Unended) as error:
+        return [f"{type(error).__name__}: {error}; left: {_left(world)}"]
 
 
 def _left(world: World) -> list[str]:
     return [
-        f"{kind} {seen.name} {'deleted ' if seen.deleted else ''}{seen.last['metadata'].get('finalizers', '')}"
+        f"{kind} {seen.name} {'(deleted) ' if seen.deleted else ''}{seen.last['metadata'].get('finalizers', '')}"
         for kind, objects in world.journal.objects.items()
         for seen in objects.values()
         if not seen.gone and seen.model
     ]
-
-
-async def tidy(ground: Ground, namespace: str) -> None:
-    """Drop a namespace, unwatched."""
-    await ground.admin.remove(f"{CORE}/namespaces/{namespace}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
+from tests.cluster.chart import SYSTEM
 from tests.faults.admin import MERGE, Admin, Object
 from tests.faults.journal import CORE, OURS, Journal, Published
 from tests.faults.oracle import BEGINNING, Oracle
@@ -44,13 +46,16 @@ async def prepare(world: World) -> None:
     await world.admin.make(f"{OURS}/pricebooks", _book(world))
 
 
-async def play(world: World) -> Published:
-    """All steps but the last; answers the first status that knows of all of them."""
-    models = world.path(OURS, "modeldeployments")
+async def begin(world: World) -> None:
+    """Two models with their pods."""
     for name, replicas in ((KEPT, 2), (LEFT, 1)):
-        await world.admin.make(models, _model(world, name, replicas))
+        await world.admin.make(world.path(OURS, "modeldeployments"), _model(world, name, replicas))
     await world.until("3 running pods", lambda: _running(world, KEPT, 2) and _running(world, LEFT, 1))
 
+
+async def play(world: World) -> Published:
+    """All steps but the last; answers the first status that knows of all of them."""
+    await begin(world)
     change = datetime.now(UTC).replace(microsecond=0) + NOTICE
     world.oracle.gpu_prices[change] = LATER_PRICE
     await world.admin.call("PATCH", f"{OURS}/pricebooks/{world.namespace}", {"spec": _book(world)["spec"]}, MERGE)
@@ -63,7 +68,7 @@ async def play(world: World) -> Published:
     await world.until("its replacement", lambda: _running(world, KEPT, 3))
 
     await scale(world, 1)
-    await world.admin.remove(f"{models}/{LEFT}")
+    await world.admin.remove(world.path(OURS, "modeldeployments", LEFT))
     await world.until("1 replica", lambda: _running(world, KEPT, 1) and len(_here(world, KEPT)) == 1)
     await world.until(f"the end of {LEFT}", lambda: ended(world, LEFT))
     quiet = datetime.now(UTC) + REST
@@ -76,6 +81,25 @@ async def end(world: World) -> None:
     await world.until(f"the end of {KEPT}", lambda: ended(world, KEPT))
 
 
+async def break_page(world: World) -> None:
+    """Make the open page of LEFT one that no write may follow: a UID is both open and settled."""
+    model = world.journal.model(LEFT)
+    assert model is not None
+    (page,) = await world.until("a page", lambda: world.journal.pages(model.uid))
+    uid = world.journal.all("pods", LEFT)[0].uid
+    name = f"{world.namespace}.{LEFT}.{model.uid[:8]}.{page['month']}"
+    spec = {"open": [uid], "settled": [{"uid": uid}]}
+    await world.admin.call("PATCH", f"{OURS}/namespaces/{SYSTEM}/coststatements/{name}", {"spec": spec}, MERGE)
+
+
+async def end_without_operator(world: World) -> None:
+    """Both models go by themselves, for nothing of ours holds them any more."""
+    for name in (KEPT, LEFT):
+        await world.admin.remove(world.path(OURS, "modeldeployments", name))
+    for name in (KEPT, LEFT):
+        await world.until(f"the end of {name}", partial(ended, world, name))
+
+
 async def scale(world: World, replicas: int) -> None:
     """Change the replicas of KEPT."""
     body = {"spec": {"serving": {"replicas": replicas}}}
@@ -86,7 +110,11 @@ def ended(world: World, name: str) -> bool:
     """Whether nothing of a model is left."""
     model = world.journal.model(name)
     kinds = (kind for kind in world.journal.objects if kind not in ("modeldeployments", "coststatements"))
-    return model is not None and model.gone and not any(seen.model == name for kind in kinds for seen in world.journal.here(kind))
+    return (
+        model is not None
+        and model.gone
+        and not any(seen.model == name for kind in kinds for seen in world.journal.here(kind))
+    )
 
 
 def _running(world: World, model: str, number: int) -> bool:
@@ -104,7 +132,10 @@ def _fresh(world: World, moment: datetime) -> Published | None:
 def _book(world: World) -> Object:
     """The run's PriceBook: only GPUs cost."""
     gpu = [_rate("gpu", price, "hour", start) for start, price in sorted(world.oracle.gpu_prices.items())]
-    free = [_rate(item, "0", per, BEGINNING) for item, per in (("cpu", "hour"), ("memory", "GiB-hour"), ("storage", "GiB-hour"))]
+    free = [
+        _rate(item, "0", per, BEGINNING)
+        for item, per in (("cpu", "hour"), ("memory", "GiB-hour"), ("storage", "GiB-hour"))
+    ]
     rates = [*free, *gpu]
     return {
         "apiVersion": "modelmeter.dev/v1alpha1",
