@@ -58,6 +58,8 @@ class Fault:
 
     lasts_seconds: ClassVar[float] = 0.0
     """How much longer than without it a step of the scenario may take."""
+    one_writer: ClassVar[bool] = True
+    """Whether there is one operator at a time."""
     fired: int = field(default=0, init=False)
     hands: Hands = field(init=False, repr=False)
 
@@ -319,14 +321,22 @@ class Down(Fault):
 
 @dataclass
 class Two(Fault):
-    """A second operator starts at the nth write, by mistake."""
+    """A second operator starts at the nth write, by mistake; `writes` later both are ended and one takes over.
+
+    While there are two, a status may be of the one that knows less, and each scales to what it has seen last.
+    """
 
     at: int
+    writes: int = 60
+    one_writer = False
 
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
         if number == self.at:
             self.fired += 1
             self.hands.second()
+        if number == self.at + self.writes:
+            self.hands.kill()
+            raise Reset
         return await forward()
 
 

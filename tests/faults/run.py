@@ -98,7 +98,7 @@ async def run(ground: Ground, case: Case) -> Verdict:
             if case.name.startswith(RELEASE):
                 breaches = await _release(world, operators, broken=case.name != RELEASE)
             else:
-                breaches = await _play(world)
+                breaches = await _play(world, fault.one_writer)
         finally:
             await asyncio.to_thread(operators.stop)
         if "Traceback" in operators.log.read_text(encoding="utf-8"):
@@ -108,12 +108,12 @@ async def run(ground: Ground, case: Case) -> Verdict:
         return Verdict(breaches, fault.fired, proxy.writes, seconds, off, late, operators.log)
 
 
-async def _play(world: World) -> list[str]:
+async def _play(world: World, one_writer: bool) -> list[str]:
     try:
         live = await play(world)
         breaches = list(check.while_it_lives(world, live))
         await end(world)
-        return [*breaches, *check.after_the_end(world)]
+        return [*breaches, *check.after_the_end(world, one_writer)]
     except (Late, Unended) as error:
         return [f"{type(error).__name__}: {error}; left: {_left(world)}"]
 
