@@ -113,3 +113,14 @@ async def test_a_broken_watch_goes_on(seen: Seen) -> None:
     await seen.settle()
     assert seen.script.watches == 2
     assert seen.versions["a"] == 13
+
+
+async def test_a_watch_that_goes_back_is_not_believed(seen: Seen) -> None:
+    seen.script.events.put_nowait(event("MODIFIED", "a", 13))
+    seen.script.answer = json.dumps({"metadata": {"resourceVersion": "14"}, "items": [item("a", 13)]}).encode()
+    seen.script.events.put_nowait(event("MODIFIED", "a", 12))
+    await seen.settle()
+    assert seen.versions == {"a": 13}
+    seen.script.events.put_nowait(event("MODIFIED", "a", 15))
+    await seen.settle()
+    assert seen.versions == {"a": 15}

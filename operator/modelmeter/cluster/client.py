@@ -27,7 +27,9 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 
 CONNECTIONS: Final = 32
 ATTEMPTS: Final = 5
-"""How often a request is tried while the API server says 429 or does not answer a read."""
+"""How often a request is tried while the API server says 429; a read also while it fails or does not answer."""
+FAILING: Final = (500, 502, 503, 504)
+"""What an API server says that cannot do anything now: a read is tried again, for it changes nothing."""
 TIMEOUT_SECONDS: Final = 30
 WATCH_SILENCE_SECONDS: Final = 120
 """Bookmarks come about once a minute; a watch that is silent for longer hangs."""
@@ -158,6 +160,9 @@ class Client:
                 async with response:
                     if response.status == 429 and not last:
                         await asyncio.sleep(float(response.headers.get("Retry-After", "1")))
+                        continue
+                    if response.status in FAILING and method == "GET" and not last:
+                        await asyncio.sleep(2**attempt / 4)
                         continue
                     if response.status >= 400:
                         raise await _error(response)

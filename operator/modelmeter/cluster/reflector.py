@@ -57,13 +57,15 @@ class Reflector(Generic[T]):
     """Keeps `objects` (by UID) equal to what the API server has of one kind.
 
     A list may run beside the watch. Resource versions of one kind are comparable, so neither takes the other back:
-    a list leaves alone what the watch has brought since, and the watch skips what a list already knew.
+    a list leaves alone what the watch has brought since, and the watch skips what a list already knew. Events come in
+    the order of their versions; a watch that takes one back is not believed, and everything is listed again.
     """
 
     def __init__(self, client: Client, path: str, kind: type[T], changed: Changed[T], selector: str = "") -> None:
         self.objects: dict[str, T] = {}
         self._version = ""
         self._listed = 0
+        self._watched = 0
         self._deleted: set[str] = set()
         self._listing = asyncio.Lock()
         self._client = client
@@ -112,6 +114,7 @@ class Reflector(Generic[T]):
     async def _watch(self, version: str) -> str:
         query = {**self._query, "resourceVersion": version, "timeoutSeconds": WATCH_SECONDS}
         since = version
+        self._watched = int(version)
         try:
             async for line in self._client.watch(self._path, **query):
                 version = self._handle(self._decode_event(line)) or version
@@ -136,7 +139,11 @@ class Reflector(Generic[T]):
                 return str(item.metadata.resource_version)
 
     def _replace(self, item: T, gone: bool) -> None:
-        if _version(item) <= self._listed:
+        version = _version(item)
+        if version < self._watched:
+            raise Expired(410, "Disorder", f"the watch went back from version {self._watched} to {version}")
+        self._watched = version
+        if version <= self._listed:
             return
         uid = item.metadata.uid
         old = self.objects.get(uid)

@@ -1,0 +1,68 @@
+"""`python -m tests.faults`: the whole matrix, or a part of it; prints a table, exits 1 where something is breached."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.cluster.errors import ClusterError
+from tests.faults import matrix
+from tests.faults.cases import Case, short, whole
+from tests.faults.faults import Fault
+from tests.faults.mutations import MUTATIONS, plant
+
+
+async def run(options: argparse.Namespace, directory: Path) -> int:
+    """Play the reference run, then the matrix for its number of writes."""
+    environment = plant(options.mutation, directory / "mutated") if options.mutation else {}
+    async with matrix.ground(directory, environment) as (on, plane):
+        if options.short:
+            cases = list(short(plane))
+        else:
+            (reference,) = await matrix.play(on, [Case("reference", "none", Fault)])
+            cases = list(whole(len(reference.verdict.writes), plane))
+        done = await matrix.play(on, _chosen(cases, options), options.parallel)
+    print(matrix.render(done))
+    return int(any(entry.verdict.breaches for entry in done))
+
+
+def _chosen(cases: list[Case], options: argparse.Namespace) -> Iterator[Case]:
+    chosen = (
+        case
+        for case in cases
+        if (not options.only or case.name in options.only) and (not options.point or case.point in options.point)
+    )
+    return (case for index, case in enumerate(chosen) if index % options.every == 0)
+
+
+def main() -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="the short form, as `make test` runs it")
+    parser.add_argument("--only", action="append", metavar="CLASS", help="this class of faults (again: this too)")
+    parser.add_argument("--point", action="append", help="this point of injection (again: this too)")
+    parser.add_argument("--every", type=int, default=1, metavar="K", help="each Kth case only")
+    parser.add_argument("--parallel", type=int, default=matrix.PARALLEL, help="runs at once")
+    parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="run a copy of the product with this bug")
+    parser.add_argument("--keep", type=Path, help="directory for logs, kept")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            return asyncio.run(run(options, options.keep.absolute()))
+        with matrix.workplace() as directory:
+            return asyncio.run(run(options, Path(directory)))
+    except KeyboardInterrupt:
+        return 130
+    except ClusterError as error:
+        print(f"faults: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,403 @@
+"""What can go wrong between an operator and the API server: one small class a kind of fault."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Final, Protocol
+
+from tests.faults.proxy import Answer, Call, Forward, Reset
+
+STATUS_REASONS: Final = {
+    409: "Conflict",
+    410: "Expired",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+}
+
+
+HELD_SECONDS: Final = 1.0
+
+
+class Hands(Protocol):
+    """What a fault may do to the run beside its calls."""
+
+    def kill(self) -> None:
+        """SIGKILL to all operators, and one new one."""
+
+    def second(self) -> None:
+        """One more operator."""
+
+    def cut(self, down: bool = False) -> None:
+        """Cut all connections; `down`: and each new one, until cut again without."""
+
+
+def refusal(status: int) -> Answer:
+    """An error as the API server words it."""
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": f"injected {status}",
+        "reason": STATUS_REASONS[status],
+        "code": status,
+    }
+    headers = {"Content-Type": "application/json"} | ({"Retry-After": "1"} if status == 429 else {})
+    return Answer(status, json.dumps(body).encode(), headers)
+
+
+@dataclass
+class Fault:
+    """Nothing goes wrong; `fired` counts how often something did."""
+
+    lasts_seconds: ClassVar[float] = 0.0
+    """How much longer than without it a step of the scenario may take."""
+    one_writer: ClassVar[bool] = True
+    """Whether there is one operator at a time."""
+    fired: int = field(default=0, init=False)
+    hands: Hands = field(init=False, repr=False)
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        """A mutating request, the `number`th of the run."""
+        return await forward()
+
+    async def read(self, call: Call, forward: Forward) -> Answer:
+        """A request that changes nothing, watches apart."""
+        return await forward()
+
+    async def watch(self, call: Call, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The events of a watch."""
+        async for line in lines:
+            yield line
+
+
+@dataclass
+class Kill(Fault):
+    """The operator is killed at the nth write: before the API server has it, or before the answer arrives."""
+
+    at: int
+    after: bool
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        if number != self.at:
+            return await forward()
+        self.fired += 1
+        if self.after:
+            await forward()
+        self.hands.kill()
+        raise Reset
+
+
+@dataclass
+class Refuse(Fault):
+    """The nth write, and `times` - 1 after it, get this answer; status 0 is a connection that is reset.
+
+    `after`: the API server has carried it out nevertheless, and the truth about it is lost.
+    """
+
+    at: int
+    status: int
+    after: bool = False
+    times: int = 1
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        if not self.at <= number < self.at + self.times:
+            return await forward()
+        self.fired += 1
+        if self.after:
+            await forward()
+        if self.status == 0:
+            raise Reset
+        return refusal(self.status)
+
+
+@dataclass
+class Sometimes(Fault):
+    """Every nth call of any kind gets this answer."""
+
+    every: int
+    status: int
+    lasts_seconds = 60.0
+    _calls: int = field(default=0, init=False)
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        return await self.read(call, forward)
+
+    async def read(self, call: Call, forward: Forward) -> Answer:
+        self._calls += 1
+        if self._calls % self.every:
+            return await forward()
+        self.fired += 1
+        return refusal(self.status)
+
+
+@dataclass
+class Events(Fault):
+    """Something happens to the events of watches of one kind, from the `first`th of the run on."""
+
+    kind: str
+    first: int = 1
+    _seen: int = field(default=0, init=False)
+
+    async def watch(self, call: Call, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for line in lines:
+            self._seen += call.kind == self.kind and not _bookmark(line)
+            if call.kind == self.kind and self._seen >= self.first:
+                self.fired += 1
+                async for changed in self.meet(line, lines):
+                    yield changed
+                return
+            yield line
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """What becomes of the first event and of all that follow; the watch ends with it."""
+        yield line
+        async for line in lines:
+            yield line
+
+
+@dataclass
+class Delay(Events):
+    """Each event comes late."""
+
+    seconds: float = 3.0
+    lasts_seconds = 30.0
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        arrived.put_nowait((loop.time(), line))
+
+        async def read() -> None:
+            async for line in lines:
+                arrived.put_nowait((loop.time(), line))
+            arrived.put_nowait((loop.time(), b""))
+
+        reading = asyncio.create_task(read())
+        try:
+            while True:
+                at, line = await arrived.get()
+                await asyncio.sleep(at + self.seconds - loop.time())
+                if not line:
+                    return
+                yield line
+        finally:
+            reading.cancel()
+
+
+@dataclass
+class Duplicate(Events):
+    """Each event comes twice."""
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        yield line
+        yield line
+        async for line in lines:
+            yield line
+            yield line
+
+
+@dataclass
+class Reorder(Events):
+    """Of each two events, the second comes first, where it comes within a second."""
+
+    lasts_seconds = 30.0
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        held: bytes | None = line
+        following: asyncio.Future[bytes | None] | None = None
+        try:
+            while True:
+                following = following or asyncio.ensure_future(_next(lines))
+                done, _ = await asyncio.wait({following}, timeout=HELD_SECONDS if held else None)
+                if not done:
+                    yield held  # type: ignore[misc]
+                    held = None
+                    continue
+                line_or_end, following = following.result(), None
+                if line_or_end is None:
+                    return
+                if held is None and not _bookmark(line_or_end):
+                    held = line_or_end
+                    continue
+                yield line_or_end
+                if held:
+                    self.fired += 1
+                    yield held
+                held = None
+        finally:
+            if following:
+                following.cancel()
+
+
+@dataclass
+class Dropped(Events):
+    """An event and all of the next moments are lost, then the watch ends: with 410 Gone, or without a word."""
+
+    gone: bool = True
+    seconds: float = 0.0
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self.first = sys.maxsize
+        await asyncio.sleep(self.seconds)
+        if self.gone:
+            yield json.dumps({"type": "ERROR", "object": json.loads(refusal(410).body)}).encode()
+
+
+@dataclass
+class Closed(Events):
+    """Every watch ends after its first event."""
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        yield line
+
+
+@dataclass
+class Hang(Events):
+    """A watch says nothing any more, not even a bookmark, and stays open; it is cut after so many seconds."""
+
+    seconds: float = 8.0
+    lasts_seconds = 60.0
+
+    async def meet(self, line: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self.first = sys.maxsize
+        await asyncio.sleep(self.seconds)
+        raise Reset
+        yield b""  # a generator
+
+
+@dataclass
+class Stale(Fault):
+    """After a kill at the nth write the first lists are those of long ago, as from a cache that lags behind."""
+
+    at: int
+    kinds: tuple[str, ...]
+    _old: dict[str, Answer] = field(default_factory=dict, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
+    _killed: bool = field(default=False, init=False)
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        if number != self.at:
+            return await forward()
+        await forward()
+        self._killed = True
+        self.hands.kill()
+        raise Reset
+
+    async def read(self, call: Call, forward: Forward) -> Answer:
+        key = f"{call.path} {sorted(call.query.items())} {call.headers.get('Accept')}"
+        if self._killed and call.kind in self.kinds and key in self._old and key not in self._told:
+            self._told.add(key)
+            self.fired += 1
+            return self._old[key]
+        answer = await forward()
+        if not self._killed and call.kind in self.kinds and answer.status == 200:
+            self._old.setdefault(key, answer)
+        return answer
+
+
+@dataclass
+class Down(Fault):
+    """From the nth write on nobody answers for a while."""
+
+    at: int
+    seconds: float
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        if number != self.at:
+            return await forward()
+        self.fired += 1
+        self.hands.cut(down=True)
+        self._timer = asyncio.get_running_loop().call_later(self.seconds, self.hands.cut)
+        raise Reset
+
+
+@dataclass
+class Two(Fault):
+    """A second operator starts at the nth write, by mistake; `writes` later both are ended and one takes over.
+
+    While there are two, a status may be of the one that knows less, and each scales to what it has seen last.
+    """
+
+    at: int
+    writes: int = 60
+    one_writer = False
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        if number == self.at:
+            self.fired += 1
+            self.hands.second()
+        if number == self.at + self.writes:
+            self.hands.kill()
+            raise Reset
+        return await forward()
+
+
+@dataclass
+class Outside(Fault):
+    """At the nth write something happens to the control plane itself; `what` is called in a thread."""
+
+    at: int
+    what: Callable[[], Any] = field(repr=False)
+    lasts_seconds = 60.0
+    _task: asyncio.Task[Any] | None = field(default=None, init=False)
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        if number == self.at:
+            self.fired += 1
+            self._task = asyncio.create_task(asyncio.to_thread(self.what))
+        return await forward()
+
+
+def _bookmark(line: bytes) -> bool:
+    return line.startswith(b'{"type":"BOOKMARK"')
+
+
+async def _next(lines: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(lines, None)
+
+
+class Several(Fault):
+    """Faults one after another: each sees the calls that the ones before it let through."""
+
+    def __init__(self, *faults: Fault) -> None:
+        self._faults = faults
+        self.lasts_seconds = sum(fault.lasts_seconds for fault in faults)  # type: ignore[misc]
+
+    @property
+    def fired(self) -> int:  # type: ignore[override]
+        """How many of them have fired."""
+        return sum(fault.fired > 0 for fault in self._faults)
+
+    @property
+    def hands(self) -> Hands:  # type: ignore[override]
+        """Those of all."""
+        return self._faults[0].hands
+
+    @hands.setter
+    def hands(self, hands: Hands) -> None:
+        for fault in self._faults:
+            fault.hands = hands
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
+        for fault in self._faults:
+            forward = partial(fault.write, number, call, forward)
+        return await forward()
+
+    async def read(self, call: Call, forward: Forward) -> Answer:
+        for fault in self._faults:
+            forward = partial(fault.read, call, forward)
+        return await forward()
+
+    async def watch(self, call: Call, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        for fault in self._faults:
+            lines = fault.watch(call, lines)
+        async for line in lines:
+            yield line

@@ -1,0 +1,106 @@
+"""What a model has used, by its objects' own timestamps alone: plain JSON, plain sums, none of the product's code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from tests.faults.admin import Object
+from tests.faults.journal import Journal, Seen
+
+GIB: Final = 1024**3
+BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
+GPU, REPLICA, STORAGE = "gpu", "replica", "storage"
+
+Used = Counter[tuple[str, str]]
+"""(item, unit price) to unit-seconds: GPU-seconds, replica-seconds, byte-seconds."""
+
+
+class Unended(Exception):
+    """An object that should have ended has no end."""
+
+
+@dataclass(slots=True)
+class Oracle:
+    """Sums of one run; `gpu_prices` are those of the run's PriceBook, by when they begin."""
+
+    journal: Journal
+    gpu_prices: dict[datetime, str] = field(default_factory=dict)
+
+    def used(self, model: str, until: datetime | None = None) -> Used:
+        """All that a model has used up to a moment, or until its end."""
+        sums: Used = Counter()
+        for pod in self.journal.all("pods", model):
+            span = _span(pod, _scheduled(pod), _finished(pod), until)
+            if span:
+                start, end = span
+                sums[REPLICA, ""] += _seconds(start, end)
+                for price, first, last in self._steps(start, end):
+                    sums[GPU, price] += _gpus(pod.last) * _seconds(first, last)
+        for claim in self.journal.all("persistentvolumeclaims", model):
+            size = claim.last["status"].get("capacity", {}).get("storage")
+            created = datetime.fromisoformat(claim.last["metadata"]["creationTimestamp"])
+            span = _span(claim, created if size else None, claim.deleted, until)
+            if span:
+                sums[STORAGE, "0"] += int(size.removesuffix("Gi")) * GIB * _seconds(*span)
+        return +sums
+
+    def _steps(self, start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:
+        """A span cut where the price of a GPU changes."""
+        moments = sorted(self.gpu_prices)
+        for moment, following in zip(moments, [*moments[1:], end], strict=True):
+            first, last = max(start, moment), min(end, following) if following != end else end
+            if first < last:
+                yield self.gpu_prices[moment], first, last
+
+
+def of_items(used: Used) -> dict[str, int]:
+    """Sums without regard to the price."""
+    sums = {GPU: 0, REPLICA: 0, STORAGE: 0}
+    for (item, _), units in used.items():
+        sums[item] += units
+    return sums
+
+
+def _span(
+    seen: Seen, start: datetime | None, end: datetime | None, until: datetime | None
+) -> tuple[datetime, datetime] | None:
+    if start is None or (until is not None and start >= until):
+        return None
+    ends = [moment for moment in (end, until) if moment is not None]
+    if not ends:
+        raise Unended(seen.name)
+    return (start, min(ends)) if min(ends) > start else None
+
+
+def _scheduled(pod: Seen) -> datetime | None:
+    for condition in pod.last["status"].get("conditions", []):
+        if condition["type"] == "PodScheduled" and condition["status"] == "True":
+            return datetime.fromisoformat(condition["lastTransitionTime"])
+    return None
+
+
+def _finished(pod: Seen) -> datetime | None:
+    """When the last container ended, of a pod that ended."""
+    status = pod.last["status"]
+    if status.get("phase") not in ("Succeeded", "Failed"):
+        return None
+    ends = [
+        datetime.fromisoformat(entry["state"]["terminated"]["finishedAt"])
+        for entry in (*status.get("containerStatuses", []), *status.get("initContainerStatuses", []))
+        if "terminated" in entry["state"]
+    ]
+    return max(ends, default=None)
+
+
+def _gpus(pod: Object) -> int:
+    return sum(
+        int(entry["resources"].get("requests", {}).get("nvidia.com/gpu", 0)) for entry in pod["spec"]["containers"]
+    )
+
+
+def _seconds(start: datetime, end: datetime) -> int:
+    return round((end - start).total_seconds())

@@ -1,0 +1,146 @@
+"""One run: a namespace, a proxy, operators, the scenario, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.faults import check
+from tests.faults.admin import Admin
+from tests.faults.cases import RELEASE, Case
+from tests.faults.journal import Journal, Late
+from tests.faults.operators import Operators
+from tests.faults.oracle import BEGINNING, Oracle, Unended
+from tests.faults.proxy import Proxy
+from tests.faults.scenario import (
+    FIRST_PRICE,
+    LEFT,
+    World,
+    begin,
+    break_page,
+    end,
+    end_without_operator,
+    play,
+    prepare,
+)
+
+STEP_SECONDS: Final = 60.0
+RELEASES: Final = 4
+"""How often `modelmeter release` may fail."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all runs share: the control plane, the operator's rights, a folder for logs."""
+
+    admin: Admin
+    rights: Path
+    directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of the operators: PYTHONPATH names another tree of the product."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a run."""
+
+    breaches: list[str]
+    fired: int
+    writes: list[str]
+    seconds: float
+    off_seconds: int
+    late_ends: int
+    log: Path
+
+
+@dataclass(slots=True)
+class Hands:
+    """What a fault may do to its run."""
+
+    operators: Operators
+    proxy: Proxy
+
+    def kill(self) -> None:
+        self.operators.restart()
+
+    def second(self) -> None:
+        self.operators.start()
+
+    def cut(self, down: bool = False) -> None:
+        self.proxy.cut(down)
+
+
+async def run(ground: Ground, case: Case) -> Verdict:
+    """Play the scenario under the fault of a case."""
+    namespace = f"run-{next(_numbers)}"
+    began = time.monotonic()
+    fault = case.fault()
+    async with (
+        Proxy(ground.rights, namespace, fault) as proxy,
+        Journal(ground.admin, namespace) as journal,
+    ):
+        kubeconfig = ground.directory / f"{namespace}.kubeconfig"
+        proxy.write_kubeconfig(kubeconfig)
+        operators = Operators(kubeconfig, ground.directory / f"{namespace}.log", ground.environment)
+        fault.hands = Hands(operators, proxy)
+        world = World(namespace, ground.admin, journal, Oracle(journal, {BEGINNING: FIRST_PRICE}))
+        world.patience_seconds = STEP_SECONDS + fault.lasts_seconds
+        await prepare(world)
+        operators.start()
+        try:
+            if case.name.startswith(RELEASE):
+                breaches = await _release(world, operators, broken=case.name != RELEASE)
+            else:
+                breaches = await _play(world, fault.one_writer)
+        finally:
+            await asyncio.to_thread(operators.stop)
+        if "Traceback" in operators.log.read_text(encoding="utf-8"):
+            breaches.append("a traceback in the operator's log")
+        seconds = time.monotonic() - began
+        off, late = check.difference_seconds(world), check.late_ends(world)
+        return Verdict(breaches, fault.fired, proxy.writes, seconds, off, late, operators.log)
+
+
+async def _play(world: World, one_writer: bool) -> list[str]:
+    try:
+        live = await play(world)
+        breaches = list(check.while_it_lives(world, live))
+        await end(world)
+        return [*breaches, *check.after_the_end(world, one_writer)]
+    except (Late, Unended) as error:
+        return [f"{type(error).__name__}: {error}; left: {_left(world)}"]
+
+
+async def _release(world: World, operators: Operators, broken: bool) -> list[str]:
+    try:
+        await begin(world)
+        operators.kill()
+        if broken:
+            await break_page(world)
+        for _ in range(RELEASES):
+            # As the chart's hook does, which is a Job with a backoff.
+            if await asyncio.to_thread(operators.release) == 0:
+                break
+        else:
+            return [f"release failed {RELEASES} times"]
+        breaches = list(check.released(world, {LEFT} if broken else set()))
+        await end_without_operator(world)
+        return breaches
+    except (Late, Unended) as error:
+        return [f"{type(error).__name__}: {error}; left: {_left(world)}"]
+
+
+def _left(world: World) -> list[str]:
+    return [
+        f"{kind} {seen.name} {'(deleted) ' if seen.deleted else ''}{seen.last['metadata'].get('finalizers', '')}"
+        for kind, objects in world.journal.objects.items()
+        for seen in objects.values()
+        if not seen.gone and seen.model
+    ]
