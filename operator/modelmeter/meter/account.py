@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Final
 
 from modelmeter.api.cost_statement import Overhead
 from modelmeter.errors import LedgerError
+from modelmeter.meter import sums
 from modelmeter.meter.holding import Holding
 from modelmeter.meter.ledger import advance, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
@@ -90,13 +92,8 @@ def check(page: Page) -> None:
     both = page.open & page.settled.keys()
     if both:
         raise LedgerError(f"{page.month}: {sorted(both)[0]} is both open and settled")
-    usage: dict[str, int] = dict(page.past.usage)
-    for key, days in page.lines.items():
-        usage[key.item] = usage.get(key.item, 0) + sum(days.values())
-    for span, amount in page.unpriced.items():
-        seconds = round((span.end - span.start).total_seconds())
-        usage[span.item] = usage.get(span.item, 0) + amount * seconds
-    negative = _first_negative(usage)
+    usage = sums.plus(page.past.usage, sums.usage(page.lines))
+    negative = _first_negative(sums.plus(usage, sums.unpriced(page.unpriced)))
     if negative:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
 
@@ -108,7 +105,7 @@ def _settle_finished(page: Page, facts: Facts, tariff: Tariff) -> Page:
     return page
 
 
-def _first_negative(usage: Mapping[str, int]) -> str:
+def _first_negative(usage: Mapping[str, Fraction]) -> str:
     return next((item for item, units in sorted(usage.items()) if units < 0), "")
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty, Overhead
-from modelmeter.meter import cost
+from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import REPLICA, Holding, Profile
 from modelmeter.meter.page import LineKey, Page, Past, SpanKey, month_end, month_of
 from modelmeter.meter.prices import Price, Tariff
@@ -70,7 +70,8 @@ def reprice(page: Page, tariff: Tariff) -> Page:
         return page
     posting = _Posting(replace(page, unpriced={}), tariff)
     for key, amount in page.unpriced.items():
-        posting.item(key.item, amount, key.profile, key.certainty, key.start, key.end)
+        mark = _Mark(key.certainty, key.share, key.stage, key.reason)
+        posting.item(key.item, amount, key.profile, mark, key.start, key.end)
     return posting.page()
 
 
@@ -98,14 +99,14 @@ def roll(page: Page) -> tuple[Page, Page]:
 
 def carry(page: Page) -> Past:
     """The exact sums of this page and all before it, without the unpriced spans."""
-    usage = dict(page.past.usage)
-    for key, days in page.lines.items():
-        if not key.item.startswith(cost.OVERHEADS):
-            usage[key.item] = usage.get(key.item, 0) + sum(days.values())
-    by_category = dict(page.past.cost)
-    for category, amount in cost.by_category(page.lines).items():
-        by_category[category] = by_category.get(category, cost.ZERO) + amount
-    return Past(usage, by_category, page.past.estimated + cost.estimated(page.lines))
+    past = page.past
+    return Past(
+        usage=sums.plus(past.usage, sums.usage(page.lines)),
+        cost=sums.plus(past.cost, cost.by_category(page.lines)),
+        estimated=past.estimated + cost.estimated(page.lines),
+        stages=sums.plus_stages(past.stages, sums.by_stage(page.lines)),
+        estimates=sums.plus(past.estimates, sums.by_reason(page.lines)),
+    )
 
 
 def forget(page: Page, existing: Iterable[str], now: datetime) -> Page:
@@ -126,6 +127,15 @@ def pieces_by_day(start: datetime, end: datetime) -> Iterator[tuple[datetime, in
         stop = min(midnight, end)
         yield start, round((stop - start).total_seconds())
         start = stop
+
+
+class _Mark(NamedTuple):
+    """What a line says of its seconds beside item and price."""
+
+    certainty: Certainty = "exact"
+    share: str = ""
+    stage: str = ""
+    reason: str = ""
 
 
 class _Posting:
@@ -149,36 +159,34 @@ class _Posting:
 
     def holding(self, held: Holding, start: datetime, end: datetime) -> None:
         """Post all items of a holding over [start, end); taken back where end is before start."""
-        for item, amount in held.amounts.items():
-            self.item(item, amount, held.profile, held.certainty, start, end)
+        sign = 1 if start <= end else -1
+        for piece in held.pieces(min(start, end), max(start, end)):
+            mark = _Mark(held.certainty, piece.share, held.stage, held.reason)
+            self.item(piece.item, sign * piece.units, held.profile, mark, piece.start, piece.end)
 
-    def item(
-        self, item: str, amount: int, profile: Profile, certainty: Certainty, start: datetime, end: datetime
-    ) -> None:
+    def item(self, item: str, amount: int, profile: Profile, mark: _Mark, start: datetime, end: datetime) -> None:
         """Post `amount` units of one item over [start, end)."""
-        if end < start:
-            start, end, amount = end, start, -amount
         if not amount or start == end:
             return
         if item == REPLICA:
-            self._line(item, _NO_PRICE, certainty, amount, start, end)
+            self._line(item, _NO_PRICE, mark, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
             if step.price is None:
-                key = SpanKey(item, profile, certainty, step.start, step.end)
+                key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
-                self._line(item, step.price, certainty, amount, step.start, step.end)
+                self._line(item, step.price, mark, amount, step.start, step.end)
 
     def overhead(self, overhead: Overhead, start: datetime, end: datetime) -> None:
         """Post labour or operations over [start, end)."""
-        self._line(overhead.item, Price("", overhead.unit_price, overhead.per), "exact", 1, start, end)
+        self._line(overhead.item, Price("", overhead.unit_price, overhead.per), _Mark(), 1, start, end)
 
-    def _line(self, item: str, price: Price, certainty: Certainty, amount: int, start: datetime, end: datetime) -> None:
+    def _line(self, item: str, price: Price, mark: _Mark, amount: int, start: datetime, end: datetime) -> None:
         for at, seconds in pieces_by_day(start, end):
             month = month_of(at)
             correction = "" if month == self._page.month else month
-            key = LineKey(item, price.rate, price.unit_price, price.per, certainty, correction)
+            key = LineKey(item, *price, mark.certainty, correction, mark.share, mark.stage, mark.reason)
             days = self._lines.setdefault(key, {})
             day = f"{at.day:02}"
             days[day] = days.get(day, 0) + amount * seconds
