@@ -73,10 +73,8 @@ class Holding:
     stage: str = ""
     reason: str = ""
 
-    def pieces(self, start: datetime, end: datetime) -> Iterator[Piece]:
-        """What is held over [start, end), cut where the number of those who share it changes."""
-        for item, units in self.amounts.items():
-            yield Piece(item, "", units, start, end)
+    def parts(self, start: datetime, end: datetime) -> Iterator[Piece]:
+        """Parts of GPUs held over [start, end), cut where the number of those who share them changes."""
         for share, units in self.slices.items():
             yield Piece(GPU, share, units, start, end)
         for shared in self.shared:
@@ -87,8 +85,11 @@ class Holding:
                         yield Piece(GPU, share_text(share_of(share) / among), units, low, high)
 
     def pieces_now(self, now: datetime) -> Iterator[Piece]:
-        """What is held at one moment: pieces of one second."""
-        return self.pieces(now, now + timedelta(seconds=1))
+        """All that is held at one moment: pieces of one second."""
+        soon = now + timedelta(seconds=1)
+        for item, units in self.amounts.items():
+            yield Piece(item, "", units, now, soon)
+        yield from self.parts(now, soon)
 
 
 def share_of(text: str) -> Fraction:

@@ -159,10 +159,13 @@ class _Posting:
 
     def holding(self, held: Holding, start: datetime, end: datetime) -> None:
         """Post all items of a holding over [start, end); taken back where end is before start."""
-        sign = 1 if start <= end else -1
-        for piece in held.pieces(min(start, end), max(start, end)):
-            mark = _Mark(held.certainty, piece.share, held.stage, held.reason)
-            self.item(piece.item, sign * piece.units, held.profile, mark, piece.start, piece.end)
+        low, high, sign = (start, end, 1) if start <= end else (end, start, -1)
+        mark = _Mark(held.certainty, "", held.stage, held.reason)
+        for item, amount in held.amounts.items():
+            self.item(item, sign * amount, held.profile, mark, low, high)
+        for part in held.parts(low, high):
+            of_part = mark._replace(share=part.share)
+            self.item(part.item, sign * part.units, held.profile, of_part, part.start, part.end)
 
     def item(self, item: str, amount: int, profile: Profile, mark: _Mark, start: datetime, end: datetime) -> None:
         """Post `amount` units of one item over [start, end)."""

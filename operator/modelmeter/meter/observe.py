@@ -2,131 +2,114 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
-from modelmeter.api.cost_statement import Certainty
-from modelmeter.api.names import PRICE_PROFILE
+from modelmeter.api.names import LABEL_STAGE
 from modelmeter.api.scalars import quantity
-from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile
-from modelmeter.meter.objects import Claim, Container, ContainerStatus, Node, Pod
+from modelmeter.meter.devices import claim_names
+from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile, Shared
+from modelmeter.meter.objects import Claim, Container, ContainerStatus, Metadata, Node, Pod
+from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured, Parts, captured, on_node
+from modelmeter.meter.shares import is_gpu
 
 TERMINAL: Final = ("Succeeded", "Failed")
+SERVING: Final = "serving"
+"""The stage of what is labelled with none."""
 
-ON_DEMAND: Final = "on-demand"
-CAPACITY_LABELS: Final = {
-    "karpenter.sh/capacity-type": {"spot": "spot", "on-demand": ON_DEMAND, "reserved": "reserved"},
-    "eks.amazonaws.com/capacityType": {"SPOT": "spot", "ON_DEMAND": ON_DEMAND, "CAPACITY_BLOCK": "reserved"},
-    "cloud.google.com/gke-spot": {"true": "spot"},
-    "cloud.google.com/gke-provisioning": {"spot": "spot", "preemptible": "spot", "standard": ON_DEMAND},
-    "kubernetes.azure.com/scalesetpriority": {"spot": "spot", "regular": ON_DEMAND},
-}
-"""Label to value to capacity type. Clouds label the exception, so a node without any is on demand."""
+Steps = Mapping[str, tuple[tuple[datetime, int], ...]]
+"""UID of a ResourceClaim to the steps of `devices.sharing`."""
 
 
-def node_profile(node: Node) -> Profile:
-    """The price profile of pods on a node, from its labels."""
-    labels = node.metadata.labels
-    capacity = next(
-        (
-            types[labels[label]]
-            for label, types in CAPACITY_LABELS.items()
-            if label in labels and labels[label] in types
-        ),
-        ON_DEMAND,
-    )
-    return Profile(
-        gpu_product=labels.get("nvidia.com/gpu.product", ""),
-        instance_type=labels.get("node.kubernetes.io/instance-type", ""),
-        region=labels.get("topology.kubernetes.io/region", ""),
-        capacity_type=capacity,
-    )
-
-
-def encode_profile(profile: Profile) -> str:
-    """The annotation that keeps a pod's profile when its node is gone."""
-    return json.dumps({name: value for name, value in profile._asdict().items() if value}, sort_keys=True)
-
-
-@lru_cache(maxsize=4096)
-def decode_profile(text: str) -> Profile | None:
-    """Read the annotation; None where it is not one of ours."""
-    try:
-        return Profile(**json.loads(text))
-    except (ValueError, TypeError):
-        return None
-
-
-def captured_profile(pod: Pod) -> Profile | None:
-    """The profile that was captured on the pod, if any."""
-    text = pod.metadata.annotations.get(PRICE_PROFILE)
-    return decode_profile(text) if text else None
-
-
-def pod_holding(pod: Pod, nodes: Mapping[str, Node]) -> Holding | None:
+def pod_holding(pod: Pod, nodes: Mapping[str, Node], sharing: Steps | None = None) -> Holding | None:
     """What a pod holds; None while it is not scheduled (it holds nothing, and costs nothing).
 
+    `sharing` says among how many pods its ResourceClaims are shared; one that it does not name is the pod's own.
     A pod that was deleted before it was scheduled is a holding of no length, so that it is settled.
     """
-    start, start_certainty = scheduled_at(pod)
+    start, start_reason = scheduled_at(pod)
     if start is None:
         gone = pod.metadata.deletion_timestamp
         return Holding(pod.metadata.uid, gone, gone, {}, Profile()) if gone else None
-    end, end_certainty = ended_at(pod, nodes)
-    node = nodes.get(pod.spec.node_name)
-    profile = captured_profile(pod) or (node_profile(node) if node else None)
-    certainties: tuple[Certainty, ...] = (
-        start_certainty,
-        end_certainty,
-        "exact" if profile else "estimated",
-    )
+    end, end_reason = ended_at(pod, nodes)
+    known = profile_of(pod, nodes)
+    amounts, slices = divide(requests(pod), known.shares)
+    reason = end_reason or start_reason or known.reason
+    steps = sharing or {}
     return Holding(
         uid=pod.metadata.uid,
         start=start,
         end=None if end is None else max(start, end),
-        amounts=amounts(pod),
-        profile=profile or Profile(),
-        certainty="estimated" if "estimated" in certainties else "exact",
+        amounts=amounts,
+        profile=known.profile,
+        certainty="estimated" if reason else "exact",
+        slices=slices,
+        shared=tuple(Shared(parts, steps.get(uid) or ((start, 1),)) for uid, parts in known.claims.items()),
+        stage=stage_of(pod.metadata),
+        reason=reason,
     )
 
 
-def scheduled_at(pod: Pod) -> tuple[datetime | None, Certainty]:
+def profile_of(pod: Pod, nodes: Mapping[str, Node]) -> Captured:
+    """What was captured on the pod, else what its node says now, else nothing, which is an estimate."""
+    node = nodes.get(pod.spec.node_name)
+    if known := captured(pod):
+        return known
+    if node is None:
+        return Captured(Profile(), reason="NodeUnknown")
+    now = on_node(node, gpu_resources(pod))
+    return now._replace(reason=CLAIM_UNKNOWN) if claim_names(pod) else now
+
+
+def stage_of(metadata: Metadata) -> str:
+    """The stage that a pod or claim is labelled with; empty: serving."""
+    stage = metadata.labels.get(LABEL_STAGE, "")
+    return "" if stage == SERVING else stage
+
+
+def scheduled_at(pod: Pod) -> tuple[datetime | None, str]:
     """When the pod got its node: from then on nobody else can have its GPUs.
 
     1. PodScheduled's transition: the scheduler's own word.
-    2. startTime, then creationTimestamp: pods bound without a scheduler; estimated.
+    2. startTime, then creationTimestamp: pods bound without a scheduler; estimated: NotScheduled.
+
+    Also answers the reason of an estimate, or empty.
     """
     for condition in pod.status.conditions:
         if condition.type == "PodScheduled" and condition.status == "True":
-            return condition.last_transition_time, "exact"
+            return condition.last_transition_time, ""
     if not pod.spec.node_name:
-        return None, "exact"
-    return pod.status.start_time or pod.metadata.creation_timestamp, "estimated"
+        return None, ""
+    return pod.status.start_time or pod.metadata.creation_timestamp, "NotScheduled"
 
 
-def ended_at(pod: Pod, nodes: Mapping[str, Node]) -> tuple[datetime | None, Certainty]:
+def ended_at(pod: Pod, nodes: Mapping[str, Node]) -> tuple[datetime | None, str]:
     """When the pod gave its resources back; None while it holds them. A restart gives nothing back.
 
     1. Terminal phase: the last container's finishedAt. The kubelet's own word; exact.
-    2. Terminal phase without it: the last transition of its conditions; estimated.
-    3. Deleted by force (grace period 0), or deleted and its node is gone: deletionTimestamp; estimated.
+    2. Terminal phase without it: the last transition of its conditions; estimated: NoContainerEnd.
+    3. Deleted by force (grace period 0): deletionTimestamp; estimated: DeletedByForce.
+    4. Deleted and its node is gone: deletionTimestamp; estimated: NodeLost.
+
+    Also answers the reason of an estimate, or empty.
     """
     deleted = pod.metadata.deletion_timestamp
     if pod.status.phase in TERMINAL:
         if finished := _last_finished((*pod.status.container_statuses, *pod.status.init_container_statuses)):
-            return finished, "exact"
+            return finished, ""
         changes = [
             condition.last_transition_time
             for condition in pod.status.conditions
             if condition.type != "PodScheduled" and condition.last_transition_time
         ]
-        return max(changes, default=deleted or pod.metadata.creation_timestamp), "estimated"
-    if deleted and (pod.metadata.deletion_grace_period_seconds == 0 or pod.spec.node_name not in nodes):
-        return deleted, "estimated"
-    return None, "exact"
+        return max(changes, default=deleted or pod.metadata.creation_timestamp), "NoContainerEnd"
+    if deleted and pod.metadata.deletion_grace_period_seconds == 0:
+        return deleted, "DeletedByForce"
+    if deleted and pod.spec.node_name not in nodes:
+        return deleted, "NodeLost"
+    return None, ""
 
 
 def _last_finished(statuses: Iterable[ContainerStatus]) -> datetime | None:
@@ -139,14 +122,43 @@ def _last_finished(statuses: Iterable[ContainerStatus]) -> datetime | None:
     return max(ended, default=None)
 
 
-def amounts(pod: Pod) -> Mapping[str, int]:
-    """Whole units that the pod holds: GPUs, millicores, bytes, and itself as a replica."""
+def gpu_resources(pod: Pod) -> list[str]:
+    """Names of the GPU resources that the pod requests."""
+    return [resource for resource in requests(pod) if is_gpu(resource)]
+
+
+def requests(pod: Pod) -> Mapping[str, int]:
+    """Whole units that the pod requests: millicores, bytes, itself as a replica, and GPUs by their resource.
+
+    A resource for which the scheduler has made a ResourceClaim is left out once the claim's devices are known: it
+    would count twice.
+    """
     spec = pod.spec
-    return _amounts(
+    asked = _requests_of(
         tuple(_requests(container) for container in spec.containers),
         tuple((container.restart_policy == "Always", _requests(container)) for container in spec.init_containers),
         tuple(sorted(spec.overhead.items())),
     )
+    extended = pod.status.extended_resource_claim_status
+    known = captured(pod)
+    if extended is None or known is None or known.reason == CLAIM_UNKNOWN:
+        return asked
+    claimed = {mapping.resource_name for mapping in extended.request_mappings}
+    return {item: units for item, units in asked.items() if item not in claimed}
+
+
+def divide(asked: Mapping[str, int], shares: Mapping[str, str]) -> tuple[dict[str, int], Parts]:
+    """Requests as `Holding.amounts` and `Holding.slices`: GPU resources become whole GPUs or parts of them."""
+    amounts: dict[str, int] = {}
+    slices: dict[str, int] = {}
+    for item, units in asked.items():
+        if not is_gpu(item):
+            amounts[item] = units
+        elif share := shares.get(item, ""):
+            slices[share] = slices.get(share, 0) + units
+        else:
+            amounts[GPU] = amounts.get(GPU, 0) + units
+    return amounts, slices
 
 
 Requests = tuple[tuple[str, str], ...]
@@ -157,7 +169,7 @@ def _requests(container: Container) -> Requests:
 
 
 @lru_cache(maxsize=1024)
-def _amounts(
+def _requests_of(
     containers: tuple[Requests, ...], inits: tuple[tuple[bool, Requests], ...], overhead: Requests
 ) -> Mapping[str, int]:
     """Kubernetes' own rule: the larger of all containers together and the hungriest start-up step."""
@@ -176,20 +188,14 @@ def _amounts(
         running[item] = running.get(item, 0) + units
     held = {item: max(running.get(item, 0), peak.get(item, 0)) for item in {*running, *peak}}
     _add(held, overhead)
-    return {REPLICA: 1, **{item: held[item] for item in (GPU, CPU, MEMORY) if held.get(item)}}
+    return {REPLICA: 1, **{item: units for item, units in sorted(held.items()) if units}}
 
 
 def _add(sums: dict[str, int], requests: Requests) -> None:
     for resource, text in requests:
-        if item := _item(resource):
-            units = quantity(text) * (1000 if item == CPU else 1)
-            sums[item] = sums.get(item, 0) + -(-units.numerator // units.denominator)
-
-
-def _item(resource: str) -> str:
-    if resource in (CPU, MEMORY):
-        return resource
-    return GPU if resource.endswith("/gpu") or resource.startswith("nvidia.com/mig-") else ""
+        if resource in (CPU, MEMORY) or is_gpu(resource):
+            units = quantity(text) * (1000 if resource == CPU else 1)
+            sums[resource] = sums.get(resource, 0) + -(-units.numerator // units.denominator)
 
 
 def claim_holding(claim: Claim) -> Holding | None:
@@ -206,6 +212,7 @@ def claim_holding(claim: Claim) -> Holding | None:
         end=max(created, deleted) if deleted else None,
         amounts=claim_amounts(claim),
         profile=Profile(storage_class=claim.spec.storage_class_name),
+        stage=stage_of(claim.metadata),
     )
 
 

@@ -22,13 +22,12 @@ from modelmeter.api.scalars import rfc3339
 from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of
 from modelmeter.meter.ledger import carry
+from modelmeter.meter.observe import SERVING
 from modelmeter.meter.page import Page, StageSum
 from modelmeter.meter.prices import Tariff
 
 HOUR_DIGITS = 2
 """Decimal places of GPU-hours and the like for people."""
-SERVING = "serving"
-"""The stage of what names none."""
 METERED = ("compute", "storage")
 """Categories whose cost belongs to a stage."""
 UNKNOWN_REASON = "Unknown"
