@@ -6,18 +6,22 @@ from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from modelmeter.api.cost_statement import CostStatementSpec
 from modelmeter.api.model_deployment_status import Replicas
 from modelmeter.meter import publish
 from modelmeter.meter.account import account, live_page
 from modelmeter.meter.holding import GPU, Holding
 from modelmeter.meter.ledger import advance, carry, settle
-from modelmeter.meter.page import Page, from_spec, to_spec
+from modelmeter.meter.page import Page, StageSum, from_spec, to_spec
 from tests.meter.builders import L4, at, facts, page, tariff
 
 GPU_AT_7 = tariff({"item": "gpu", "price": "7"})
 FREE = tariff({"item": "gpu", "price": "0"})
 NOTHING = tariff()
+DAY = 86_400
 
 
 def parts(uid: str, start: int, end: int | None, share: str, units: int = 1, stage: str = "") -> Holding:
@@ -120,3 +124,42 @@ def test_a_page_of_whole_gpus_is_written_as_it_always_was() -> None:
         }
     ]
     assert text["carried"] == {"usage": {}, "cost": {}, "estimated": "0"}
+
+
+def test_a_page_is_read_as_it_was_written() -> None:
+    marked = replace(parts("a", 0, 100, "1/2", stage="data"), certainty="estimated", reason="NodeLost")
+    sheet = settle(settle(page(), marked, GPU_AT_7), replace(marked, uid="b"), NOTHING)
+    assert reread(sheet) == sheet
+
+
+HELD = st.tuples(
+    st.integers(0, 40 * DAY),
+    st.integers(0, 3 * DAY),
+    st.sampled_from(("1/7", "3/7", "1/4", "1/14")),
+    st.integers(1, 3),
+    st.sampled_from(("", "data", "training")),
+)
+
+
+@given(st.lists(HELD, max_size=6), st.lists(st.integers(0, 45 * DAY), max_size=6))
+def test_whenever_it_is_posted_every_part_is_counted_once_and_for_its_stage(
+    history: list[tuple[int, int, str, int, str]], moments: list[int]
+) -> None:
+    sheet = page()
+    for now in (*sorted(moments), 45 * DAY):
+        held = [
+            parts(str(index), start, start + length if start + length <= now else None, share, units, stage)
+            for index, (start, length, share, units, stage) in enumerate(history)
+            if start <= now
+        ]
+        sheet = reread(account(sheet, facts(now, *held, prices=GPU_AT_7, advance=bool(now % 2))).page)
+    total = carry(sheet)
+    expected: dict[str, Fraction] = {}
+    for _, length, share, units, stage in history:
+        expected[stage] = expected.get(stage, Fraction(0)) + Fraction(share) * units * length
+    assert total.usage.get(GPU, 0) == sum(expected.values())
+    assert total.cost.get("compute", 0) == 7 * sum(expected.values()) / 3600
+    for stage in ("data", "training"):
+        sums = total.stages.get(stage, StageSum())
+        assert sums.usage.get(GPU, 0) == expected.get(stage, 0)
+        assert sums.cost == 7 * expected.get(stage, Fraction(0)) / 3600
