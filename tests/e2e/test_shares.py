@@ -22,6 +22,7 @@ A100 = "NVIDIA-A100-SXM4-40GB"
 TAINT = {"key": "tests.modelmeter.dev/shares", "value": "true", "effect": "NoSchedule"}
 TOLERATION = {"key": TAINT["key"], "operator": "Exists", "effect": "NoSchedule"}
 PRODUCT = "nvidia.com/gpu.product"
+HOST = "kubernetes.io/hostname"
 POOLS = (
     NodePool(
         name="mig",
@@ -40,6 +41,7 @@ POOLS = (
         labels={"nvidia.com/gpu.replicas": "4", "nvidia.com/gpu.sharing-strategy": "time-slicing"},
         taints=(TAINT,),
     ),
+    NodePool(name="late", nodes=1, gpus_per_node=0, resources={"nvidia.com/gpu": "4"}, taints=(TAINT,)),
     NodePool(name="dra", nodes=1, gpus_per_node=0, taints=(TAINT,), labels={PRODUCT: "NVIDIA-H100-80GB-HBM3"}),
 )
 
@@ -49,6 +51,7 @@ def nodes(cluster: Cluster) -> None:
     """Nodes whose GPUs are divided; nobody else's pods are placed there."""
     for pool in POOLS:
         cluster.add(pool)
+    cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": devices()}))
 
 
 @pytest.fixture
@@ -140,7 +143,7 @@ def scheduled_at(pod: dict[str, Any]) -> datetime:
 
 def test_a_training_job_labelled_by_hand_is_the_models(user: User, watcher: PodWatcher) -> None:
     uid = idle(user, "trained")
-    pod = labelled("unused", "trained", "training", resources=GPU_SLICE)
+    pod = labelled("unused", "trained", "training", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"})
     template = {"metadata": {"labels": pod["metadata"]["labels"]}, "spec": pod["spec"]}
     user.apply(
         {
@@ -169,7 +172,7 @@ def test_a_training_job_labelled_by_hand_is_the_models(user: User, watcher: PodW
 
 def test_a_pod_that_ends_with_the_model_is_let_go_and_not_counted_on(user: User) -> None:
     idle(user, "short")
-    user.apply(labelled("long", "short", "data", resources=GPU_SLICE))
+    user.apply(labelled("long", "short", "data", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"}))
     adopted(user, "long")
     user.kubectl("delete", MODELS, "short", "--wait=false")
     user.wait("the model's end", lambda: not user.get(MODELS, "short"))
@@ -188,8 +191,7 @@ def test_what_names_no_model_is_let_go_and_told(user: User) -> None:
     assert "names 'nobody', and there is no such ModelDeployment" in told[0]["message"]
 
 
-def test_a_claim_that_two_models_use_is_divided_between_them(user: User, cluster: Cluster, watcher: PodWatcher) -> None:
-    cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": devices()}))
+def test_a_claim_that_two_models_use_is_divided_between_them(user: User, watcher: PodWatcher) -> None:
     first, second = idle(user, "first"), idle(user, "second")
     user.apply(
         {
@@ -225,16 +227,50 @@ def test_a_claim_that_two_models_use_is_divided_between_them(user: User, cluster
     assert of_first == {"1": whole - together, "1/2": together}
 
 
+def test_an_extended_resource_that_a_claim_stands_for_counts_once(user: User, watcher: PodWatcher) -> None:
+    uid = idle(user, "extended")
+    requests = {"example.com/gpu": "1"}
+    user.apply(labelled("e", "extended", resources={"requests": requests, "limits": requests}))
+    noted = json.loads(adopted(user, "e")["metadata"]["annotations"]["modelmeter.dev/price-profile"])
+    assert list(noted["claims"].values()) == [{"": 1}]
+    user.wait("it to run", lambda: user.get("pod", "e")["status"]["phase"] == "Running")
+    user.kubectl("delete", "pod", "e", "--wait=false")
+    user.wait("its end", lambda: not user.get("pod", "e"))
+    user.wait("the watcher to see it", lambda: all(seen.gone for seen in watcher.pods.values()))
+    (seen,) = watcher.pods.values()
+    assert seen.scheduled is not None
+    assert seen.finished is not None
+    (line,) = lines(user, uid)
+    assert (seconds(line), line.get("share")) == (round((seen.finished - seen.scheduled).total_seconds()), None)
+
+
+def test_a_pod_waits_for_the_labels_of_a_new_node_and_is_posted_in_full(user: User, cluster: Cluster) -> None:
+    idle(user, "early")
+    user.apply(labelled("first", "early", resources=GPU_SLICE, nodeSelector={HOST: "late-0"}))
+    user.wait("it to run", lambda: user.get("pod", "first").get("status", {}).get("phase") == "Running")
+    status = user.wait_as_of("early", datetime.now(UTC) + timedelta(seconds=2))
+    assert status["usage"]["gpuSeconds"] == "0"
+    cluster.kubectl("label", "node", "late-0", f"{PRODUCT}=Tesla-T4-SHARED", "nvidia.com/gpu.replicas=4")
+    pod = adopted(user, "first")
+    status = user.wait_as_of("early", datetime.now(UTC) + timedelta(seconds=2))
+    held = round((datetime.fromisoformat(status["cost"]["asOf"]) - scheduled_at(pod)).total_seconds())
+    assert status["usage"]["gpuSeconds"] == str(round(Fraction(held, 4)))
+    assert status["usage"]["estimated"] == []
+
+
 def devices() -> list[dict[str, Any]]:
-    """A class of devices, and the one GPU of node dra-0."""
+    """A class of devices that example.com/gpu stands for, too, and the two GPUs of node dra-0."""
     attributes = {"type": {"string": "gpu"}, "productName": {"string": "NVIDIA H100 80GB HBM3"}}
-    gpu = {"name": "gpu-0", "attributes": attributes, "capacity": {"memory": {"value": "80Gi"}}}
+    gpu = {"attributes": attributes, "capacity": {"memory": {"value": "80Gi"}}}
     return [
         {
             "apiVersion": "resource.k8s.io/v1",
             "kind": "DeviceClass",
             "metadata": {"name": "gpu.nvidia.com"},
-            "spec": {"selectors": [{"cel": {"expression": "device.driver == 'gpu.nvidia.com'"}}]},
+            "spec": {
+                "extendedResourceName": "example.com/gpu",
+                "selectors": [{"cel": {"expression": "device.driver == 'gpu.nvidia.com'"}}],
+            },
         },
         {
             "apiVersion": "resource.k8s.io/v1",
@@ -244,7 +280,7 @@ def devices() -> list[dict[str, Any]]:
                 "driver": "gpu.nvidia.com",
                 "nodeName": "dra-0",
                 "pool": {"name": "dra-0", "generation": 1, "resourceSliceCount": 1},
-                "devices": [gpu],
+                "devices": [{"name": "gpu-0", **gpu}, {"name": "gpu-1", **gpu}],
             },
         },
     ]

@@ -43,6 +43,7 @@ class Metering:
         view: View,
         accounts: Accounts,
         belongings: Belongings,
+        sharing: Sharing,
         statements: Statements,
         clock: Callable[[], datetime],
         changed: Callable[[str], None],
@@ -52,7 +53,7 @@ class Metering:
         self._view = view
         self._accounts = accounts
         self._belongings = belongings
-        self._sharing = Sharing(view, belongings, clock)
+        self._sharing = sharing
         self._awaiting: dict[str, set[str]] = {}
         self._statements = statements
         self._clock = clock

@@ -23,8 +23,10 @@ from modelmeter.control.belongings import Belongings
 from modelmeter.control.capturing import Capturing
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
+from modelmeter.control.profiling import Profiling
 from modelmeter.control.provisioning import Provisioning
 from modelmeter.control.publishing import Publishing
+from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
 from modelmeter.errors import SpecError
 from modelmeter.meter.account import ADVANCE_EVERY
@@ -54,8 +56,10 @@ class Operator:
         self.statements = Statements(client, settings.namespace)
         self.view = View(client, self._usage_changed, self._child_changed)
         self.belongings = Belongings(self.view, self.accounts)
+        profiling = Profiling(self.view, clock)
+        sharing = Sharing(self.view, self.belongings, profiling, clock)
         self.metering = Metering(
-            client, self.view, self.accounts, self.belongings, self.statements, clock, self._news, self._ended
+            client, self.view, self.accounts, self.belongings, sharing, self.statements, clock, self._news, self._ended
         )
         self.publishing = Publishing(
             client,
@@ -69,7 +73,7 @@ class Operator:
         self.provisioning = Provisioning(
             client, self.view, self.accounts, settings.loader_image, self._news, self.metering.queue.add
         )
-        self.capturing = Capturing(client, self.view, self.accounts, self.belongings, clock)
+        self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
         self._published: dict[str, datetime] = {}

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings
+from modelmeter.control.profiling import Profiling
 from modelmeter.control.view import View
 from modelmeter.meter.devices import sharing
 from modelmeter.meter.holding import Holding
@@ -23,13 +24,16 @@ from modelmeter.meter.profiles import captured
 class Sharing:
     """What pods hold, their claims shared; and who waits for whom."""
 
-    def __init__(self, view: View, belongings: Belongings, clock: Callable[[], datetime]) -> None:
+    def __init__(self, view: View, belongings: Belongings, profiling: Profiling, clock: Callable[[], datetime]) -> None:
         self._view = view
         self._belongings = belongings
+        self._profiling = profiling
         self._clock = clock
 
     def holding(self, pod: Pod) -> Holding | None:
-        """What a pod holds."""
+        """What a pod holds; None while that is not known. It is posted in full later, whatever T is then."""
+        if self._profiling.awaits(pod):
+            return None
         steps = {}
         for claim_uid in _claims(pod):
             uses = (pod_holding(user, self._view.nodes) for user in self._view.devices.users(claim_uid))

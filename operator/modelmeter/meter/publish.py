@@ -83,7 +83,6 @@ def usage(page: Page) -> Usage:
         estimated=[
             EstimatedUsage(reason=reason or UNKNOWN_REASON, gpu_seconds=_whole(gpu_seconds))
             for reason, gpu_seconds in sorted(estimates.items())
-            if gpu_seconds
         ],
     )
 

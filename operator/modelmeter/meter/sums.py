@@ -45,11 +45,11 @@ def unpriced(spans: Spans) -> dict[str, Fraction]:
 
 
 def by_reason(lines: Lines, spans: Spans | None = None) -> dict[str, Fraction]:
-    """Reason of an estimate to GPU-seconds."""
+    """Reason of an estimate to GPU-seconds: 0 where something else than GPUs, or no GPU at all, is estimated."""
     return _sum(
-        (key.reason, seconds)
+        (key.reason, seconds if key.item == GPU else cost.ZERO)
         for key, seconds in _of_both(lines, spans)
-        if key.certainty == "estimated" and key.item == GPU
+        if key.certainty == "estimated"
     )
 
 
