@@ -1,4 +1,4 @@
-"""Objects as the API server gives them, said shortly: node("a100").labels(...), pod("a").on("a100").asks(...)."""
+"""Objects as the API server gives them, said shortly: pod("a").on("gpu-1", at(0)).asks(gpu="1").build()."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from modelmeter.meter.profiles import Captured, encode
 
 
 def node(name: str, **gpu_labels: str) -> Node:
-    """A node; `gpu_product="..."` is its label nvidia.com/gpu.product, `mig_1g.5gb.count` goes by `labels`."""
+    """A node; `gpu_product="..."` is its label nvidia.com/gpu.product."""
     return labelled(name, {f"nvidia.com/{key.replace('_', '.', 1)}": value for key, value in gpu_labels.items()})
 
 
 def labelled(name: str, labels: dict[str, str]) -> Node:
     """A node with these labels."""
-    return msgspec.convert({"metadata": {"name": name, "uid": name, "labels": labels}}, Node)
+    return msgspec.convert({"metadata": {"name": name, "uid": name, "resourceVersion": "1", "labels": labels}}, Node)
 
 
 class PodBuilder:
     """A pod that says only what matters."""
 
     def __init__(self, uid: str) -> None:
-        self._metadata: dict[str, Any] = {"name": uid, "uid": uid, "namespace": "team", "labels": {}, "annotations": {}}
+        self._metadata: dict[str, Any] = {"name": uid, "uid": uid, "namespace": "team", "resourceVersion": "1"}
+        self._metadata |= {"labels": {}, "annotations": {}}
         self._spec: dict[str, Any] = {"containers": []}
         self._status: dict[str, Any] = {"phase": "Running", "conditions": []}
 
@@ -69,6 +70,11 @@ class PodBuilder:
     def noted(self, captured: Captured) -> Self:
         """With its profile captured."""
         self._metadata["annotations"]["modelmeter.dev/price-profile"] = encode(captured)
+        return self
+
+    def of(self, model: str) -> Self:
+        """Labelled with a model."""
+        self._metadata["labels"]["modelmeter.dev/model"] = model
         return self
 
     def stage(self, stage: str) -> Self:

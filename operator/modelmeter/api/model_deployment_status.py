@@ -134,7 +134,7 @@ class Cost(CostParts):
     unpriced: Unpriced | None = None
     """Present where some usage has no price; it is in no amount above."""
     estimated: Amount | None = None
-    """Part of the total that rests on an estimated end of a pod or claim."""
+    """Part of the total that rests on an estimate; usage.estimated says why."""
 
 
 class ModelStatus(Struct):

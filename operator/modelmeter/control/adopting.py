@@ -47,7 +47,7 @@ class Adopting:
         """Look at a pod or claim that was added or changed; `account` is its owner, if it has one."""
         uid = item.metadata.uid
         if account is None:
-            if uid not in self._told:
+            if uid not in self._told or METERING_FINALIZER in item.metadata.finalizers:
                 self.queue.add_later(f"{kind}/{uid}", ORPHAN_SECONDS)
         elif lacking(account, item):
             self.queue.add(f"{kind}/{uid}")
