@@ -27,5 +27,7 @@ class Settings:
     """Models whose children are applied at the same time."""
     metering_workers: int = 16
     """Models whose pages are written at the same time."""
+    adopt_workers: int = 4
+    """Pods and claims labelled by hand that are taken in at the same time."""
     capture_workers: int = 4
     """Models whose pods get their price profile at the same time: few, for pods that ended are released first."""

@@ -47,9 +47,9 @@ def page(created: int = 0) -> Page:
     return first_page(MODEL, at(created))
 
 
-def facts(now: int, *holdings: Holding, prices: Tariff, terms: Terms = NO_NEWS, ended: bool = False) -> Facts:
+def facts(now: int, *holdings: Holding, prices: Tariff, terms: Terms = NO_NEWS, **more: bool) -> Facts:
     """What one pass knows."""
-    return Facts(now=at(now), holdings=holdings, tariff=prices, terms=terms, ended=ended)
+    return Facts(now=at(now), holdings=holdings, tariff=prices, terms=terms, **more)
 
 
 def seconds_of(sheet: Page, item: str) -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile
 from modelmeter.meter.objects import Claim, Node, Pod
-from modelmeter.meter.observe import claim_holding, encode_profile, node_profile, pod_holding
+from modelmeter.meter.observe import claim_holding, pod_holding
+from modelmeter.meter.profiles import Captured, encode, node_profile
 
 NODE = msgspec.convert(
     {
@@ -203,7 +204,7 @@ def test_what_a_pod_holds() -> None:
 
 
 def test_the_captured_profile_outlives_the_node() -> None:
-    held = pod_holding(pod({"annotations": {"modelmeter.dev/price-profile": encode_profile(SPOT_L4)}}), {}, {"gpu-1"})
+    held = pod_holding(pod({"annotations": {"modelmeter.dev/price-profile": encode(Captured(SPOT_L4))}}), {}, {"gpu-1"})
     assert held is not None
     assert (held.profile, held.certainty) == (SPOT_L4, "exact")
 

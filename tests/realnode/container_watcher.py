@@ -65,5 +65,3 @@ class ContainerWatcher(PodWatcher):
                             microseconds=at.get("nanos", 0) // 1000
                         )
         return found
-
-

@@ -16,6 +16,8 @@ from modelmeter.api.scalars import Instant, Integer, Month
 
 Certainty = Literal["exact", "estimated"]
 PerUnit = Literal["hour", "GiB-hour", "year", "month", "day"]
+GpuShare = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$", max_length=40)]
+"""A part of a whole GPU: "1/7"."""
 ExactDecimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?(/[1-9][0-9]*)?$", max_length=400)]
 """An exact amount: a decimal string, or a fraction numerator/denominator."""
 
@@ -41,6 +43,12 @@ class Line(Struct):
     certainty: Certainty = "exact"
     correction: Month | None = None
     """The closed month that this line corrects; its days are that month's."""
+    share: GpuShare | None = None
+    """The part of a whole GPU that one unit is: cost = unitPrice x share x units. Absent: whole GPUs."""
+    stage: str | None = None
+    """The stage of the model's life that it serves: data, training, evaluation, ... Absent: serving."""
+    reason: str | None = None
+    """Why it is estimated: see docs/ledger.md."""
     days: dict[str, Integer]
     """Day of the month ("01") to unit-seconds: GPU-seconds, millicore-seconds, byte-seconds, seconds."""
 
@@ -64,7 +72,13 @@ class UnpricedSpan(Struct):
     from_: Annotated[Instant, Field(alias="from")]
     to: Instant
     amount: Integer
-    """GPUs, millicores or bytes; negative where it takes back what was posted too much."""
+    """GPUs or parts of them, millicores or bytes; negative where it takes back what was posted too much."""
+    share: GpuShare | None = None
+    """The part of a whole GPU that one unit is. Absent: whole GPUs."""
+    stage: str | None = None
+    """The stage of the model's life that it serves. Absent: serving."""
+    reason: str | None = None
+    """Why it is estimated."""
 
 
 class Settled(Struct):
@@ -91,15 +105,26 @@ class Overhead(Struct):
     per: Period
 
 
-class Carried(Struct):
-    """Sums of all earlier, closed pages, exact."""
+class CarriedStage(Struct):
+    """Sums of one stage, exact."""
 
-    usage: dict[str, Integer] = {}
+    usage: dict[str, ExactDecimal] = {}
+    cost: ExactDecimal = "0"
+
+
+class Carried(Struct):
+    """Sums of all earlier, closed pages, exact; GPU-seconds are those of whole GPUs."""
+
+    usage: dict[str, ExactDecimal] = {}
     """item to unit-seconds, priced or bearing no price; unpriced spans are carried as spans."""
     cost: dict[str, ExactDecimal] = {}
     """compute, storage, labour, operations."""
     estimated: ExactDecimal = "0"
     """The part of these costs that is estimated."""
+    stages: dict[str, CarriedStage] | None = None
+    """Of each stage other than serving."""
+    estimates: dict[str, ExactDecimal] | None = None
+    """Reason of an estimate to GPU-seconds."""
 
 
 class Totals(Struct):
@@ -111,6 +136,7 @@ class Totals(Struct):
     operations: str = "0"
     total: str = "0"
     gpu_seconds: Integer = "0"
+    """Of whole GPUs: parts of GPUs are added exactly and rounded once."""
 
 
 class CostStatementSpec(Struct):

@@ -35,11 +35,33 @@ class Endpoints(Struct):
     """POST {"text": ..., "label": ...} here; the answer is {"score": ..., "probability": ...}."""
 
 
+class StageUsage(Struct):
+    """Usage of one stage of the model's life, and what it cost."""
+
+    stage: str
+    """Label modelmeter.dev/stage of the pods and claims; without it: serving."""
+    gpu_seconds: Integer = "0"
+    cpu_core_milli_seconds: Integer = "0"
+    memory_byte_seconds: Integer = "0"
+    storage_byte_seconds: Integer = "0"
+    gpu_hours: Amount = "0"
+    cost: Amount = "0"
+    """Compute and storage; labour and operations belong to no stage."""
+
+
+class EstimatedUsage(Struct):
+    """GPU-seconds that rest on an estimate."""
+
+    reason: str
+    """Why: see docs/ledger.md."""
+    gpu_seconds: Integer
+
+
 class Usage(Struct):
     """Usage over the whole life of the model, exact at cost.asOf."""
 
     gpu_seconds: Integer = "0"
-    """GPUs x seconds held, from PodScheduled to the end of the pod."""
+    """Whole GPUs x seconds held, from PodScheduled to the end of the pod; parts are added exactly, rounded once."""
     cpu_core_milli_seconds: Integer = "0"
     """Requested millicores x seconds."""
     memory_byte_seconds: Integer = "0"
@@ -51,6 +73,16 @@ class Usage(Struct):
     gpu_hours: Amount = "0"
     storage_gi_b_hours: Annotated[Amount, Field(alias="storageGiBHours")] = "0"
     replica_hours: Amount = "0"
+    by_stage: Annotated[
+        list[StageUsage],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["stage"]}),
+    ] = []
+    """The same by stage: serving first."""
+    estimated: Annotated[
+        list[EstimatedUsage],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}),
+    ] = []
+    """Part of gpuSeconds that rests on an estimate, by reason."""
 
 
 class Replicas(Struct):
@@ -102,7 +134,7 @@ class Cost(CostParts):
     unpriced: Unpriced | None = None
     """Present where some usage has no price; it is in no amount above."""
     estimated: Amount | None = None
-    """Part of the total that rests on an estimated end of a pod or claim."""
+    """Part of the total that rests on an estimate; usage.estimated says why."""
 
 
 class ModelStatus(Struct):

@@ -20,6 +20,7 @@ from modelmeter.errors import ClusterError, Conflict, Expired, NotFound
 
 APPLY: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """Asks for the answer without spec and status: we rarely need more back from a write."""
@@ -119,6 +120,10 @@ class Client:
     async def merge_patch(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Patch some fields."""
         return await self._request("PATCH", path, body, content=MERGE_PATCH, accept=METADATA_ONLY)
+
+    async def strategic_patch(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Patch some fields; what it says of a list such as finalizers is added to it."""
+        return await self._request("PATCH", path, body, content=STRATEGIC_PATCH, accept=METADATA_ONLY)
 
     async def delete(self, path: str, uid: str, propagation: str = "Background") -> None:
         """Delete the object with this UID; one that is gone, or another of the same name, is left alone."""

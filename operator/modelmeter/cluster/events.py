@@ -1,4 +1,4 @@
-"""Kubernetes Events about ModelDeployments, for `kubectl describe` and `kubectl events`."""
+"""Kubernetes Events about ModelDeployments and what is labelled with them, for `kubectl describe` and `events`."""
 
 from __future__ import annotations
 
@@ -20,21 +20,28 @@ MESSAGE_LIMIT: Final = 1024
 """What the API server accepts as an Event's message."""
 
 
+def about_model(model: ModelRef) -> dict[str, str]:
+    """What an Event about a ModelDeployment refers to."""
+    return {"apiVersion": API_VERSION, "kind": "ModelDeployment", **model.model_dump()}
+
+
 async def record(
-    client: Client, model: ModelRef, kind: Literal["Normal", "Warning"], reason: str, message: str, now: datetime
+    client: Client,
+    involved: dict[str, str],
+    kind: Literal["Normal", "Warning"],
+    reason: str,
+    message: str,
+    now: datetime,
 ) -> None:
-    """Write one Event; one that cannot be written is logged and forgotten, for it is not the truth of anything."""
+    """Write one Event about the object that `involved` refers to.
+
+    One that cannot be written is logged and forgotten, for it is not the truth of anything.
+    """
     body = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{model.name}.", "namespace": model.namespace},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": "ModelDeployment",
-            "namespace": model.namespace,
-            "name": model.name,
-            "uid": model.uid,
-        },
+        "metadata": {"generateName": f"{involved['name']}.", "namespace": involved["namespace"]},
+        "involvedObject": involved,
         "type": kind,
         "reason": reason,
         "message": message[:MESSAGE_LIMIT],
@@ -45,6 +52,6 @@ async def record(
         "count": 1,
     }
     try:
-        await client.create(path("Event", model.namespace), body)
+        await client.create(path("Event", involved["namespace"]), body)
     except ClusterError as error:
-        log.warning("event %s of %s/%s: %s", reason, model.namespace, model.name, error)
+        log.warning("event %s of %s/%s: %s", reason, involved["namespace"], involved["name"], error)

@@ -16,6 +16,8 @@ PLURALS: Final = {
     "Service": ("v1", "services"),
     "Event": ("v1", "events"),
     "Deployment": ("apps/v1", "deployments"),
+    "ResourceClaim": ("resource.k8s.io/v1", "resourceclaims"),
+    "ResourceSlice": ("resource.k8s.io/v1", "resourceslices"),
     "ModelDeployment": (API_VERSION, "modeldeployments"),
     "PriceBook": (API_VERSION, "pricebooks"),
     "CostStatement": (API_VERSION, "coststatements"),

@@ -1,4 +1,4 @@
-"""Notes on each running pod what decides its price, while its node is there to tell, and what it holds at first."""
+"""Notes on each running pod what decides its price, while its node and devices are there to tell, and what it holds."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from modelmeter.api.names import HELD_AT_FIRST, PRICE_PROFILE
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account, Accounts
-from modelmeter.control.view import View
+from modelmeter.control.belongings import Belongings
+from modelmeter.control.profiling import PATIENCE, Profiling
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Pod
-from modelmeter.meter.observe import amounts, captured_profile, encode_amounts, encode_profile, node_profile
+from modelmeter.meter.profiles import Captured, captured, encode
+from modelmeter.meter.requests import encode_amounts, held_by
 
 
 class Capturing:
-    """Annotates pods with their node's price profile; beside the ledger, whose writes do not wait for it."""
+    """Annotates pods with what is known of their price; beside the ledger, whose writes do not wait for it."""
 
-    def __init__(self, client: Client, view: View, accounts: Accounts) -> None:
+    def __init__(self, client: Client, accounts: Accounts, belongings: Belongings, profiling: Profiling) -> None:
         self._client = client
-        self._view = view
         self._accounts = accounts
+        self._belongings = belongings
+        self._profiling = profiling
         self.queue = WorkQueue("capture", self._capture)
 
     def pods_changed(self, account: Account) -> None:
@@ -30,16 +33,20 @@ class Capturing:
     async def _capture(self, uid: str) -> None:
         account = self._accounts.get(uid)
         for pod in self._lacking(account) if account else ():
-            metadata = pod.metadata
-            profile = encode_profile(node_profile(self._view.nodes[pod.spec.node_name]))
-            noted = {PRICE_PROFILE: profile, HELD_AT_FIRST: encode_amounts(amounts(pod))}
-            body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
-            try:
-                await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)
-            except (NotFound, Conflict):
-                continue
+            if known := self._profiling.known(pod):
+                await self._note(pod, known)
+            elif self._profiling.awaits(pod):
+                self.queue.add_later(uid, PATIENCE.total_seconds())
+
+    async def _note(self, pod: Pod, known: Captured) -> None:
+        metadata = pod.metadata
+        amounts, _ = held_by(pod, known)
+        noted = {PRICE_PROFILE: encode(known), HELD_AT_FIRST: encode_amounts(amounts)}
+        body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
+        try:
+            await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)
+        except (NotFound, Conflict):
+            return
 
     def _lacking(self, account: Account) -> list[Pod]:
-        ref = account.ref
-        pods = self._view.pods.of(ref.namespace, ref.name, ref.uid)
-        return [pod for pod in pods if pod.spec.node_name in self._view.nodes and captured_profile(pod) is None]
+        return [pod for pod in self._belongings.pods(account) if pod.spec.node_name and captured(pod) is None]

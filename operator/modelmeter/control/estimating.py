@@ -11,10 +11,11 @@ import msgspec
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.meter import publish
 from modelmeter.meter.estimate import Term, held_for_an_hour, overhead_for_an_hour
-from modelmeter.meter.holding import Profile
+from modelmeter.meter.holding import Holding, Profile
 from modelmeter.meter.objects import Claim, ClaimSpec, ClaimStatus, Metadata, Node, Pod
-from modelmeter.meter.observe import amounts, claim_amounts, node_profile
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.profiles import on_node
+from modelmeter.meter.requests import claim_amounts, gpu_resources, held_by
 from modelmeter.provision.children import desired
 
 
@@ -34,10 +35,12 @@ def hourly_terms(model: ModelDeployment, tariff: Tariff, now: datetime) -> list[
 def _pods(deployment: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[Term]:
     template = deployment["spec"]["template"]
     pod = msgspec.convert({"metadata": {"name": "", "uid": ""}, "spec": template["spec"]}, Pod)
-    replicas = deployment["spec"]["replicas"]
-    held = {item: units * replicas for item, units in amounts(pod).items()}
-    node = Node(Metadata(name="", uid="", labels=template["spec"].get("nodeSelector", {})))
-    return held_for_an_hour(held, node_profile(node), tariff, now)
+    known = on_node(
+        Node(Metadata(name="", uid="", labels=template["spec"].get("nodeSelector", {}))), gpu_resources(pod)
+    )
+    amounts, slices = held_by(pod, known)
+    held = Holding("", now, None, amounts, known.profile, slices=slices)
+    return held_for_an_hour(held, deployment["spec"]["replicas"], tariff, now)
 
 
 def _claim(manifest: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[Term]:
@@ -48,4 +51,5 @@ def _claim(manifest: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[
         ClaimSpec(storage_class),
         ClaimStatus("Bound", spec["resources"]["requests"]),
     )
-    return held_for_an_hour(claim_amounts(claim), Profile(storage_class=storage_class), tariff, now)
+    held = Holding("", now, None, claim_amounts(claim), Profile(storage_class=storage_class))
+    return held_for_an_hour(held, 1, tariff, now)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import Claim, ContainerStatus, Pod, Terminated, Waiting
-from modelmeter.meter.observe import TERMINAL
 from modelmeter.provision.observed import ClaimFacts, PodFacts
 from modelmeter.provision.workload import TEMPLATE_HASH
 

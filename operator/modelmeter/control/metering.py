@@ -15,6 +15,8 @@ from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, statement_name
 from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound
@@ -24,7 +26,7 @@ from modelmeter.meter.account import account as account_for
 from modelmeter.meter.holding import Holding
 from modelmeter.meter.ledger import Terms
 from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import claim_holding, claims_of, pod_holding, was_released
+from modelmeter.meter.observe import claim_holding, claims_of, was_released
 from modelmeter.meter.page import Page, first_page, from_spec, month_end, month_of, to_spec
 from modelmeter.meter.prices import Tariff
 
@@ -58,6 +60,8 @@ class Metering:
         client: Client,
         view: View,
         accounts: Accounts,
+        belongings: Belongings,
+        sharing: Sharing,
         statements: Statements,
         clock: Callable[[], datetime],
         changed: Callable[[str], None],
@@ -66,6 +70,9 @@ class Metering:
         self._client = client
         self._view = view
         self._accounts = accounts
+        self._belongings = belongings
+        self._sharing = sharing
+        self._awaiting: dict[str, set[str]] = {}
         self._statements = statements
         self._clock = clock
         self._changed = changed
@@ -92,18 +99,6 @@ class Metering:
         """The prices that the model asks for; None where there is no such book."""
         return self._view.tariff(account.model.spec.pricing.price_book) if account.model else None
 
-    def pods(self, account: Account) -> Iterator[Pod]:
-        """The model's pods."""
-        return self._view.pods.of(account.ref.namespace, account.ref.name, account.ref.uid)
-
-    def claims(self, account: Account) -> Iterator[Claim]:
-        """The model's claims."""
-        return self._view.claims.of(account.ref.namespace, account.ref.name, account.ref.uid)
-
-    def _objects(self, account: Account) -> Iterator[tuple[str, Pod | Claim]]:
-        yield from (("Pod", pod) for pod in self.pods(account))
-        yield from (("PersistentVolumeClaim", claim) for claim in self.claims(account))
-
     async def _pass(self, uid: str) -> None:
         account = self._accounts.get(uid)
         if account is None:
@@ -124,6 +119,8 @@ class Metering:
             log.error("%s/%s: %s", account.ref.namespace, account.ref.name, error)
         self._wait_for_ends(account)
         self._changed(uid)
+        for waiting in self._awaiting.pop(uid, ()):
+            self.queue.add(waiting)
 
     async def bring_up_to_date(self, account: Account) -> None:
         """Post everything up to now, settled or not."""
@@ -145,7 +142,7 @@ class Metering:
 
     async def _write(self, account: Account, advance: bool) -> None:
         page = account.page or first_page(account.ref, account.created)
-        facts = replace(self.facts(account), advance=advance)
+        facts = replace(self.facts(account), advance=advance or self._sharing.must_pass(account))
         if account.page is None:
             page = replace(page, overheads=facts.terms.overheads or (), generation=facts.terms.generation)
         outcome = account_for(page, facts)
@@ -181,12 +178,21 @@ class Metering:
         assert page is not None
         settled = [
             (kind, item.metadata)
-            for kind, item in self._objects(account)
+            for kind, item in self._belongings.objects(account)
             if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
+            if not self._needed(account, item)
         ]
         await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
         if page.ended:
             await self._ended(account)
+
+    def _needed(self, account: Account, item: Pod | Claim) -> bool:
+        """Whether a settled pod has to stay until others' pages have passed its end; those are hurried."""
+        awaited = self._sharing.awaited(item) if isinstance(item, Pod) else frozenset()
+        for uid in awaited:
+            self._awaiting.setdefault(uid, set()).add(account.ref.uid)
+            self.queue.add(uid)
+        return bool(awaited)
 
     async def _let_go(self, kind: str, metadata: Metadata) -> None:
         where = path(kind, metadata.namespace, metadata.name)
@@ -202,17 +208,21 @@ class Metering:
     def _holdings(self, account: Account) -> Iterator[Holding]:
         users: dict[str, list[Holding]] = {}
         open_now = account.page.open if account.page else {}
-        for pod in self.pods(account):
+        for pod in self._belongings.pods(account):
             if pod.metadata.uid not in open_now and was_released(pod):
                 continue
-            if held := pod_holding(pod, self._view.nodes, self._view.lost):
+            if held := self._sharing.holding(pod):
                 yield held
                 for name in claims_of(pod):
                     users.setdefault(name, []).append(held)
-        for claim in self.claims(account):
+        for claim in self._belongings.claims(account):
             if held := claim_holding(claim, users.get(claim.metadata.name, ())):
                 yield held
 
     def _anything_left(self, account: Account) -> bool:
-        """Whether something of a deleted model may still cost; of one that vanished, only what is seen."""
-        return not (account.torn_down or account.gone) or next(self._objects(account), None) is not None
+        """Whether something of a deleted model may still cost; of one that vanished, only what is seen.
+
+        What was labelled by hand does not go with the model: it is counted up to the end, and let go.
+        """
+        children = (item for _, item in self._belongings.objects(account) if is_child(item.metadata))
+        return not (account.torn_down or account.gone) or next(children, None) is not None

@@ -18,16 +18,20 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements
 from modelmeter.control import startup
 from modelmeter.control.accounts import Account, Accounts, account_of, priced_since
+from modelmeter.control.adopting import Adopting
+from modelmeter.control.belongings import Belongings
 from modelmeter.control.capturing import Capturing
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
+from modelmeter.control.profiling import Profiling
 from modelmeter.control.provisioning import Provisioning
 from modelmeter.control.publishing import Publishing
 from modelmeter.control.retaining import Retaining
+from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
 from modelmeter.errors import SpecError
 from modelmeter.meter.account import ADVANCE_EVERY
-from modelmeter.meter.objects import Bare, Claim
+from modelmeter.meter.objects import Bare, Claim, Pod
 from modelmeter.meter.page import month_end
 from modelmeter.settings import Settings
 
@@ -52,15 +56,27 @@ class Operator:
         self.accounts = Accounts()
         self.statements = Statements(client, settings.namespace)
         self.view = View(client, self._usage_changed, self._child_changed)
-        self.metering = Metering(client, self.view, self.accounts, self.statements, clock, self._news, self._ended)
+        self.belongings = Belongings(self.view, self.accounts)
+        profiling = Profiling(self.view, clock)
+        sharing = Sharing(self.view, self.belongings, profiling, clock)
+        self.metering = Metering(
+            client, self.view, self.accounts, self.belongings, sharing, self.statements, clock, self._news, self._ended
+        )
         self.publishing = Publishing(
-            client, self.accounts, self.metering, clock, settings.status_writes_per_second, self.gone
+            client,
+            self.accounts,
+            self.belongings,
+            self.metering,
+            clock,
+            settings.status_writes_per_second,
+            self.gone,
         )
         self.provisioning = Provisioning(
             client, self.view, self.accounts, settings.loader_image, self._news, self.metering.queue.add
         )
-        self.capturing = Capturing(client, self.view, self.accounts)
-        self.probing = Probing(self.view, self.accounts, self._news)
+        self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
+        self.adopting = Adopting(client, self.view, self.belongings, clock)
+        self.probing = Probing(self.belongings, self.accounts, self._news)
         self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
         self._published: dict[str, datetime] = {}
         self._ticked: datetime | None = None
@@ -80,6 +96,7 @@ class Operator:
                 self.metering.queue.run(self._settings.metering_workers),
                 self.provisioning.queue.run(self._settings.apply_workers),
                 self.capturing.queue.run(self._settings.capture_workers),
+                self.adopting.queue.run(self._settings.adopt_workers),
                 self.probing.queue.run(self._settings.apply_workers),
                 self.publishing.queue.run(1),
                 self.retaining.run(),
@@ -129,8 +146,11 @@ class Operator:
         """The last page is written: the ModelDeployment may go, and when it is gone, its account."""
         ref = account.ref
         if account.gone:
+            left = list(self.belongings.objects(account))
             self.accounts.remove(account)
             self._published.pop(ref.uid, None)
+            for kind, item in left:
+                self.adopting.changed(self.belongings.owner(item.metadata), kind, item)
         elif LEDGER_FINALIZER in account.finalizers:
             where = path("ModelDeployment", ref.namespace, ref.name)
             await remove_finalizer(self._client, where, ref.uid, account.finalizers, LEDGER_FINALIZER)
@@ -139,13 +159,19 @@ class Operator:
         uid = account.ref.uid
         self.metering.queue.add(uid)
         self.capturing.pods_changed(account)
+        for kind, item in self.belongings.objects(account):
+            self.adopting.changed(account, kind, item)
         if not account.gone:
             self.provisioning.queue.add(uid)
             self.publishing.queue.add(uid, urgent=True)
             self.probing.pods_changed(account)
 
-    def _usage_changed(self, namespace: str, name: str, uid: str) -> None:
-        account = self.accounts.owner(namespace, name, uid)
+    def _usage_changed(self, kind: str, item: Pod | Claim, gone: bool) -> None:
+        account = self.belongings.owner(item.metadata)
+        if gone:
+            self.adopting.gone(item.metadata.uid)
+        else:
+            self.adopting.changed(account, kind, item)
         if account is not None:
             self.metering.queue.add(account.ref.uid)
             self.capturing.pods_changed(account)

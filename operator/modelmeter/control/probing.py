@@ -7,8 +7,8 @@ from typing import Final
 
 from modelmeter.cluster.triton import model_ready
 from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import pod_facts
-from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.provision.service import PORTS
 
@@ -21,8 +21,8 @@ ILL_SECONDS: Final = 5.0
 class Probing:
     """Keeps `account.triton`; `changed` is called with a model's UID where the answer differs from the last."""
 
-    def __init__(self, view: View, accounts: Accounts, changed: Callable[[str], None]) -> None:
-        self._view = view
+    def __init__(self, belongings: Belongings, accounts: Accounts, changed: Callable[[str], None]) -> None:
+        self._belongings = belongings
         self._accounts = accounts
         self._changed = changed
         self._asked: dict[str, frozenset[str]] = {}
@@ -53,7 +53,7 @@ class Probing:
 
     def _ready(self, account: Account) -> list[str]:
         """Addresses of the pods that are ready, the newest first: what a rollout brings is asked first."""
-        pods = self._view.pods.of(account.ref.namespace, account.ref.name, account.ref.uid)
-        ready = [pod for pod in pods if pod.status.pod_ip and pod_facts(pod).ready]
+        pods = self._belongings.pods(account)
+        ready = [pod for pod in pods if is_child(pod.metadata) and pod.status.pod_ip and pod_facts(pod).ready]
         ready.sort(key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name), reverse=True)
         return [pod.status.pod_ip for pod in ready]

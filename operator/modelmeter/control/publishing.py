@@ -10,9 +10,10 @@ from typing import Final, Literal
 
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replicas
 from modelmeter.cluster.client import Client
-from modelmeter.cluster.events import record
+from modelmeter.cluster.events import about_model, record
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
 from modelmeter.control.workqueue import WorkQueue
@@ -41,6 +42,7 @@ class Publishing:
         self,
         client: Client,
         accounts: Accounts,
+        belongings: Belongings,
         metering: Metering,
         clock: Callable[[], datetime],
         writes_per_second: float,
@@ -48,6 +50,7 @@ class Publishing:
     ) -> None:
         self._client = client
         self._accounts = accounts
+        self._belongings = belongings
         self._metering = metering
         self._clock = clock
         self._pause_seconds = 1 / writes_per_second
@@ -72,7 +75,7 @@ class Publishing:
     def status(self, account: Account) -> ModelDeploymentStatus:
         """The status as of now."""
         now = self._clock()
-        pods = tuple(pod_facts(pod) for pod in self._metering.pods(account))
+        pods = tuple(pod_facts(pod) for pod in self._belongings.pods(account) if is_child(pod.metadata))
         held = [pod for pod in pods if not pod.ended and not pod.deleting]
         ready = sum(pod.ready for pod in held)
         model = account.model
@@ -87,7 +90,9 @@ class Publishing:
             spec_error=account.spec_error,
             apply_error=account.apply_error,
             pods=pods,
-            claim=next((claim_facts(claim) for claim in self._metering.claims(account)), None),
+            claim=next(
+                (claim_facts(claim) for claim in self._belongings.claims(account) if is_child(claim.metadata)), None
+            ),
             triton=account.triton,
             metering_error=account.metering_error,
             ledger_error=account.ledger_error,
@@ -152,7 +157,7 @@ class Publishing:
             if news and (entry.reason in PROBLEMS or entry.reason == READY):
                 account.told[entry.reason] = now
                 kind: Literal["Normal", "Warning"] = "Normal" if entry.reason == READY else "Warning"
-                await record(self._client, account.ref, kind, entry.reason, entry.message, now)
+                await record(self._client, about_model(account.ref), kind, entry.reason, entry.message, now)
 
     async def _pace(self) -> None:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar
 
 from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
@@ -11,6 +11,7 @@ from modelmeter.api.resources import price_book
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.reflector import Reflector
+from modelmeter.control.devices import Devices
 from modelmeter.errors import SpecError
 from modelmeter.meter.objects import Bare, Claim, Metadata, Node, Partial, Pod
 from modelmeter.meter.prices import Tariff
@@ -18,8 +19,8 @@ from modelmeter.meter.prices import Tariff
 OURS: Final = "app.kubernetes.io/managed-by=modelmeter"
 CHILD_KINDS: Final = ("Deployment", "Service", "ConfigMap")
 
-Touched = Callable[[str, str, str], None]
-"""Called with namespace, model name and model UID (or "") of what changed."""
+Touched = Callable[[str, Pod | Claim, bool], None]
+"""Called with kind and object of what changed or may cost otherwise now, and whether it is gone."""
 T = TypeVar("T", Pod, Claim, Bare)
 
 
@@ -33,8 +34,8 @@ class Book(Partial, frozen=True):
 class _Index(dict[tuple[str, str], dict[str, T]]):
     """Objects by (namespace, model name), then by UID."""
 
-    def replace(self, before: T | None, after: T | None) -> Metadata:
-        """Note a change; answers the metadata of the object."""
+    def replace(self, before: T | None, after: T | None) -> None:
+        """Note a change."""
         item = after or before
         assert item is not None
         metadata = item.metadata
@@ -45,13 +46,14 @@ class _Index(dict[tuple[str, str], dict[str, T]]):
                 del self[old]
         if after is not None:
             self.setdefault(key, {})[metadata.uid] = after
-        return metadata
+
+    def named(self, namespace: str, name: str) -> Iterator[T]:
+        """Objects labelled with this model's name, whichever model of that name it is."""
+        yield from self.get((namespace, name), {}).values()
 
     def of(self, namespace: str, name: str, uid: str) -> Iterator[T]:
-        """Objects labelled with the model; those that carry another model's UID are not its own."""
-        for item in self.get((namespace, name), {}).values():
-            if item.metadata.labels.get(LABEL_MODEL_UID, uid) == uid:
-                yield item
+        """Objects labelled with the model's name and UID, as all of its children are."""
+        return (item for item in self.named(namespace, name) if item.metadata.labels.get(LABEL_MODEL_UID) == uid)
 
 
 class View:
@@ -72,10 +74,13 @@ class View:
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         metered = LABEL_MODEL
+        self.devices = Devices(client, self._claim_allocated)
+        self._pods = Reflector(client, path("Pod"), Pod, self._pod_changed, metered)
+        self._claims = Reflector(client, path("PersistentVolumeClaim"), Claim, self._claim_changed, metered)
         self.reflectors: tuple[Reflector[Any], ...] = (
             Reflector(client, path("PriceBook"), Book, self._book_changed),
-            Reflector(client, path("PersistentVolumeClaim"), Claim, self._claim_changed, metered),
-            Reflector(client, path("Pod"), Pod, self._pod_changed, metered),
+            self._claims,
+            self._pods,
             *(
                 Reflector(client, path(kind), Bare, self._child_changed(kind), f"{OURS},{LABEL_MODEL}")
                 for kind in CHILD_KINDS
@@ -99,6 +104,7 @@ class View:
             self._next = None
             for reflector in self.reflectors:
                 await reflector.list()
+            await self.devices.list()
             on = {pod.spec.node_name for pods in self.pods.values() for pod in pods.values()}
             self.lost |= on - self.nodes.keys() - {""}
 
@@ -107,19 +113,36 @@ class View:
         async with asyncio.TaskGroup() as group:
             for reflector in self.reflectors:
                 group.create_task(reflector.run())
+            group.create_task(self.devices.run())
+
+    def find(self, kind: str, uid: str) -> Pod | Claim | None:
+        """A metered pod or claim that exists."""
+        return self._pods.objects.get(uid) if kind == "Pod" else self._claims.objects.get(uid)
 
     def tariff(self, book: str) -> Tariff | None:
         """The prices of a book, without any where it cannot be read; None where there is no such book."""
         return self._tariffs.get(book)
 
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
-        metadata = self.pods.replace(before, after)
-        self._touch(metadata)
+        self.pods.replace(before, after)
+        pod = after or before
+        assert pod is not None
+        self._usage("Pod", pod, after is None)
+        for other in self.devices.users_changed(before, after):
+            self._usage("Pod", other, False)
+
+    def _claim_allocated(self, uids: Iterable[str]) -> None:
+        """The pods of these UIDs have their devices."""
+        for uid in uids:
+            if pod := self._pods.objects.get(uid):
+                self._usage("Pod", pod, False)
 
     def _claim_changed(self, before: Claim | None, after: Claim | None) -> None:
-        metadata = self.claims.replace(before, after)
-        self._touch(metadata)
-        self._child("PersistentVolumeClaim", after or before, after is None)  # type: ignore[arg-type]
+        self.claims.replace(before, after)
+        claim = after or before
+        assert claim is not None
+        self._usage("PersistentVolumeClaim", claim, after is None)
+        self._child("PersistentVolumeClaim", claim, after is None)
 
     def _child_changed(self, kind: str) -> Callable[[Bare | None, Bare | None], None]:
         def changed(before: Bare | None, after: Bare | None) -> None:
@@ -127,10 +150,6 @@ class View:
             self._child(kind, after or before, after is None)  # type: ignore[arg-type]
 
         return changed
-
-    def _touch(self, metadata: Metadata) -> None:
-        labels = metadata.labels
-        self._usage(metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, ""))
 
     def _node_changed(self, before: Node | None, after: Node | None) -> None:
         node = after or before
@@ -146,7 +165,7 @@ class View:
             for pods in list(self.pods.values()):
                 for pod in pods.values():
                     if pod.spec.node_name == name:
-                        self._touch(pod.metadata)
+                        self._usage("Pod", pod, False)
 
     def _book_changed(self, before: Book | None, after: Book | None) -> None:
         if after is None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Final
 
 from modelmeter.errors import LedgerError
+from modelmeter.meter import sums
 from modelmeter.meter.holding import STORAGE, Holding
 from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
@@ -103,13 +105,8 @@ def check(page: Page) -> None:
     both = page.open.keys() & page.settled.keys()
     if both:
         raise LedgerError(f"{page.month}: {sorted(both)[0]} is both open and settled")
-    usage: dict[str, int] = dict(page.past.usage)
-    for key, days in page.lines.items():
-        usage[key.item] = usage.get(key.item, 0) + sum(days.values())
-    for span, amount in page.unpriced.items():
-        seconds = round((span.end - span.start).total_seconds())
-        usage[span.item] = usage.get(span.item, 0) + amount * seconds
-    negative = _first_negative(usage)
+    usage = sums.plus(page.past.usage, sums.usage(page.lines))
+    negative = _first_negative(sums.plus(usage, sums.unpriced(page.unpriced)))
     if negative:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
 
@@ -140,7 +137,7 @@ def _finished(page: Page, facts: Facts, by: datetime) -> list[Holding]:
     return [held for held in facts.holdings if held.end and held.end <= by and held.uid not in page.settled]
 
 
-def _first_negative(usage: Mapping[str, int]) -> str:
+def _first_negative(usage: Mapping[str, Fraction]) -> str:
     return next((item for item, units in sorted(usage.items()) if units < 0), "")
 
 

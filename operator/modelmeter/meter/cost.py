@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from modelmeter.api.scalars import decimal
-from modelmeter.meter.holding import CPU, GPU, MEMORY, STORAGE
+from modelmeter.meter.holding import CPU, GPU, MEMORY, STORAGE, share_of
 from modelmeter.meter.page import LineKey
 
 ZERO: Final = Fraction(0)
@@ -61,8 +61,9 @@ def amount(item: str, unit_price: str, per: str, unit_seconds: int) -> Fraction:
 
 
 def line_amount(key: LineKey, days: Mapping[str, int]) -> Fraction:
-    """The exact cost of a line."""
-    return amount(key.item, key.unit_price, key.per, sum(days.values()))
+    """The exact cost of a line: units x share x unit price."""
+    whole = amount(key.item, key.unit_price, key.per, sum(days.values()))
+    return whole * share_of(key.share) if key.share else whole
 
 
 def by_category(lines: Mapping[LineKey, Mapping[str, int]]) -> dict[str, Fraction]:

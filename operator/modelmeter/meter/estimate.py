@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -12,7 +12,7 @@ from modelmeter.api.cost_statement import Overhead
 from modelmeter.api.estimate import EstimateItem
 from modelmeter.api.scalars import decimal
 from modelmeter.meter import cost
-from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Profile
+from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of
 from modelmeter.meter.prices import Tariff
 
 HOURS_PER_MONTH: Final = cost.MONTH_SECONDS // cost.HOUR_SECONDS
@@ -41,18 +41,19 @@ def explicit(item: EstimateItem) -> Term:
     return Term(item.category, item.name, decimal(item.quantity), item.unit, decimal(item.unit_price))
 
 
-def held_for_an_hour(amounts: Mapping[str, int], profile: Profile, tariff: Tariff, now: datetime) -> list[Term]:
-    """Terms of what pods or claims hold, for one hour, at the prices of `now`."""
+def held_for_an_hour(held: Holding, times: int, tariff: Tariff, now: datetime) -> list[Term]:
+    """Terms of what so many pods or claims hold, for one hour, at the prices of `now`."""
     terms = []
-    for item, amount in amounts.items():
-        if item != REPLICA:
-            price = tariff.at(item, profile, now)
+    for piece in held.pieces_now(now):
+        if piece.item != REPLICA:
+            price = tariff.at(piece.item, held.profile, now)
+            units = share_of(piece.share) * piece.units * times
             terms.append(
                 Term(
-                    category=cost.category(item),
-                    name=item,
-                    quantity=Fraction(amount * cost.HOUR_SECONDS, cost.UNIT_SECONDS[item]),
-                    unit=UNIT_NAMES[item],
+                    category=cost.category(piece.item),
+                    name=piece.item,
+                    quantity=units * cost.HOUR_SECONDS / cost.UNIT_SECONDS[piece.item],
+                    unit=UNIT_NAMES[piece.item],
                     unit_price=decimal(price.unit_price) if price else None,
                 )
             )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty
@@ -31,12 +33,33 @@ class Profile(NamedTuple):
     storage_class: str = ""
 
 
+class Piece(NamedTuple):
+    """`units` of one item, each `share` of a whole one (empty: whole), over [start, end)."""
+
+    item: str
+    share: str
+    units: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Parts of GPUs, as in `Holding.slices`, that several pods hold together: each bears one part of `among`."""
+
+    slices: Mapping[str, int]
+    steps: tuple[tuple[datetime, int], ...]
+    """(from when on, among how many), in order of time; each holds until the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
     """Resources held over [start, end); `end` is None while they are held.
 
-    `amounts` maps an item to whole units: GPUs, millicores, bytes, replicas.
-    `certainty` says whether start and end are the API server's own or the next best thing.
+    `amounts` maps an item to whole units: whole GPUs, millicores, bytes, replicas.
+    `slices` maps a share of a GPU ("1/7") to how many such parts are held.
+    `certainty` says whether all of it is the API server's own word or the next best thing, `reason` which.
+    `stage` is the stage of the model's life that it serves; empty: serving.
     `resized` is when `amounts` became what they are, where they were others before; `at_first` is what they
     were then, where somebody noted it.
     """
@@ -47,5 +70,45 @@ class Holding:
     amounts: Mapping[str, int]
     profile: Profile
     certainty: Certainty = "exact"
+    slices: Mapping[str, int] = field(default_factory=dict)
+    shared: tuple[Shared, ...] = ()
     resized: datetime | None = None
     at_first: Mapping[str, int] | None = None
+    stage: str = ""
+    reason: str = ""
+
+    def parts(self, start: datetime, end: datetime) -> Iterator[Piece]:
+        """Parts of GPUs held over [start, end), cut where the number of those who share them changes."""
+        for share, units in self.slices.items():
+            yield Piece(GPU, share, units, start, end)
+        for shared in self.shared:
+            for (since, among), (until, _) in pairwise((*shared.steps, (end, 0))):
+                low, high = max(start, since), min(end, until)
+                if low < high:
+                    for share, units in shared.slices.items():
+                        yield Piece(GPU, share_text(share_of(share) / among), units, low, high)
+
+    def pieces_now(self, now: datetime) -> Iterator[Piece]:
+        """All that is held at one moment: pieces of one second."""
+        soon = now + timedelta(seconds=1)
+        for item, units in self.amounts.items():
+            yield Piece(item, "", units, now, soon)
+        yield from self.parts(now, soon)
+
+
+def share_of(text: str) -> Fraction:
+    """The exact part of a whole GPU.
+
+    >>> share_of(""), share_of("1/7")
+    (Fraction(1, 1), Fraction(1, 7))
+    """
+    return Fraction(text) if text else Fraction(1)
+
+
+def share_text(share: Fraction) -> str:
+    """A share as lines keep it: empty where it is a whole GPU.
+
+    >>> share_text(Fraction(1)), share_text(Fraction(2, 14))
+    ('', '1/7')
+    """
+    return "" if share == 1 else str(share)

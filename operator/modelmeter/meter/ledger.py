@@ -11,18 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty, Overhead
-from modelmeter.meter import cost
+from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import REPLICA, Holding, Profile
 from modelmeter.meter.page import LineKey, Page, Past, SpanKey, month_end, month_of
-from modelmeter.meter.prices import Price, Tariff
+from modelmeter.meter.prices import BEGINNING, Price, Tariff
 
 REMEMBER_SETTLED: Final = timedelta(hours=1)
 """How long a settled UID stays on the page after its object is gone: longer than any stale view lives."""
 REMEMBERED: Final = 500
 """How many such UIDs at most: of more, the oldest leave sooner."""
+
+RESIZED: Final = "Resized"
+"""Reason of an estimate: it was resized, and nobody noted what it held before, or when it changed."""
 
 _NO_PRICE: Final = Price("", "", "hour")
 
@@ -110,7 +113,8 @@ def reprice(page: Page, tariff: Tariff) -> Page:
         return page
     posting = _Posting(replace(page, unpriced={}), tariff)
     for key, amount in page.unpriced.items():
-        posting.item(key.item, amount, key.profile, key.certainty, key.start, key.end)
+        mark = _Mark(key.certainty, key.share, key.stage, key.reason)
+        posting.item(key.item, amount, key.profile, mark, key.start, key.end)
     return posting.page()
 
 
@@ -140,14 +144,14 @@ def roll(page: Page) -> tuple[Page, Page]:
 
 def carry(page: Page) -> Past:
     """The exact sums of this page and all before it, without the unpriced spans."""
-    usage = dict(page.past.usage)
-    for key, days in page.lines.items():
-        if not key.item.startswith(cost.OVERHEADS):
-            usage[key.item] = usage.get(key.item, 0) + sum(days.values())
-    by_category = dict(page.past.cost)
-    for category, amount in cost.by_category(page.lines).items():
-        by_category[category] = by_category.get(category, cost.ZERO) + amount
-    return Past(usage, by_category, page.past.estimated + cost.estimated(page.lines))
+    past = page.past
+    return Past(
+        usage=sums.plus(past.usage, sums.usage(page.lines)),
+        cost=sums.plus(past.cost, cost.by_category(page.lines)),
+        estimated=past.estimated + cost.estimated(page.lines),
+        stages=sums.plus_stages(past.stages, sums.by_stage(page.lines)),
+        estimates=sums.plus(past.estimates, sums.by_reason(page.lines)),
+    )
 
 
 def forget(page: Page, existing: Iterable[str], now: datetime) -> Page:
@@ -176,6 +180,15 @@ def pieces_by_day(start: datetime, end: datetime) -> Iterator[tuple[datetime, in
         start = stop
 
 
+class _Mark(NamedTuple):
+    """What a line says of its seconds beside item and price."""
+
+    certainty: Certainty = "exact"
+    share: str = ""
+    stage: str = ""
+    reason: str = ""
+
+
 class _Posting:
     """Collects postings for one new page; the old page's values are copied where they change."""
 
@@ -197,73 +210,76 @@ class _Posting:
     def holding(self, held: Holding, end: datetime) -> None:
         """Post what is not posted yet of a holding up to `end`; what is posted beyond is taken back."""
         posted_to, was = self._page.posted_through, self._page.open.get(held.uid)
-        certainty = held.certainty
+        mark = before = _Mark(held.certainty, "", held.stage, held.reason)
+        guessed = _Mark("estimated", "", held.stage, RESIZED)
         if was is None:
             posted_to, was = held.start, held.at_first
             if was is None and held.resized:
                 # What it held before, nobody can tell any more.
-                was, certainty = held.amounts, "estimated"
-        if was is None or (was == held.amounts and certainty == held.certainty):
-            self._amounts(held, held.amounts, posted_to, end, held.certainty)
+                was, before = held.amounts, guessed
+        if was is None or (was == held.amounts and before == mark):
+            self._amounts(held, held.amounts, posted_to, end, mark)
         else:
             turn = min(max(held.resized or posted_to, held.start), end)
-            self._amounts(held, was, posted_to, turn, certainty)
-            self._amounts(held, held.amounts, turn, end, held.certainty if held.resized else "estimated")
+            self._amounts(held, was, posted_to, turn, before)
+            self._amounts(held, held.amounts, turn, end, mark if held.resized else guessed)
+        low, high, sign = _ordered(posted_to, end)
+        for part in held.parts(low, high):
+            of_part = mark._replace(share=part.share)
+            self.item(part.item, sign * part.units, held.profile, of_part, part.start, part.end)
 
-    def _amounts(
-        self, held: Holding, amounts: Mapping[str, int], start: datetime, end: datetime, certainty: Certainty
-    ) -> None:
+    def _amounts(self, held: Holding, amounts: Mapping[str, int], start: datetime, end: datetime, mark: _Mark) -> None:
         """Post amounts over [start, end); taken back where end is before start."""
+        low, high, sign = _ordered(start, end)
         for item, amount in amounts.items():
-            self.item(item, amount, held.profile, certainty, start, end)
+            self.item(item, sign * amount, held.profile, mark, low, high)
 
-    def item(
-        self, item: str, amount: int, profile: Profile, certainty: Certainty, start: datetime, end: datetime
-    ) -> None:
+    def item(self, item: str, amount: int, profile: Profile, mark: _Mark, start: datetime, end: datetime) -> None:
         """Post `amount` units of one item over [start, end)."""
-        if end < start:
-            start, end, amount = end, start, -amount
         if not amount or start == end:
             return
         if item == REPLICA:
-            self._line(item, _NO_PRICE, certainty, amount, start, end)
+            self._line(item, _NO_PRICE, mark, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
             if step.price is None:
-                key = SpanKey(item, profile, certainty, step.start, step.end)
+                key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
-                self._line(item, step.price, certainty, amount, step.start, step.end)
+                self._line(item, step.price, mark, amount, step.start, step.end)
 
     def overhead(self, overhead: Overhead, start: datetime, end: datetime) -> None:
         """Post labour or operations over [start, end); taken back where end is before start."""
-        price, units = Price("", overhead.unit_price, overhead.per), 1
-        if end < start:
-            start, end, units = end, start, -1
-        self._line(overhead.item, price, "exact", units, start, end)
+        low, high, sign = _ordered(start, end)
+        self._line(overhead.item, Price("", overhead.unit_price, overhead.per), _Mark(), sign, low, high)
 
-    def _line(self, item: str, price: Price, certainty: Certainty, amount: int, start: datetime, end: datetime) -> None:
+    def _line(self, item: str, price: Price, mark: _Mark, amount: int, start: datetime, end: datetime) -> None:
         for at, seconds in pieces_by_day(start, end):
             month = month_of(at)
             correction = "" if month == self._page.month else month
-            key = LineKey(item, price.rate, price.unit_price, price.per, certainty, correction)
+            key = LineKey(item, *price, mark.certainty, correction, mark.share, mark.stage, mark.reason)
             days = self._lines.setdefault(key, {})
             day = f"{at.day:02}"
             days[day] = days.get(day, 0) + amount * seconds
 
 
+def _ordered(start: datetime, end: datetime) -> tuple[datetime, datetime, int]:
+    """An interval, and -1 where it runs backwards."""
+    return (start, end, 1) if start <= end else (end, start, -1)
+
+
 def _merged(spans: Mapping[SpanKey, int]) -> dict[SpanKey, int]:
     """The same usage in as few spans as there are changes of the amount."""
-    changes: dict[tuple[str, Profile, Certainty], dict[datetime, int]] = {}
+    changes: dict[SpanKey, dict[datetime, int]] = {}
     for key, amount in spans.items():
-        edges = changes.setdefault((key.item, key.profile, key.certainty), {})
+        edges = changes.setdefault(key._replace(start=BEGINNING, end=BEGINNING), {})
         edges[key.start] = edges.get(key.start, 0) + amount
         edges[key.end] = edges.get(key.end, 0) - amount
     merged: dict[SpanKey, int] = {}
-    for (item, profile, certainty), edges in changes.items():
+    for alike, edges in changes.items():
         amount = 0
         for start, end in pairwise(sorted(at for at, change in edges.items() if change)):
             amount += edges[start]
             if amount:
-                merged[SpanKey(item, profile, certainty, start, end)] = amount
+                merged[alike._replace(start=start, end=end)] = amount
     return merged

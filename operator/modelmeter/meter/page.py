@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from modelmeter.api.cost_statement import (
     Carried,
+    CarriedStage,
     Certainty,
     CostStatementSpec,
     Line,
@@ -35,6 +36,12 @@ class LineKey(NamedTuple):
     certainty: Certainty
     correction: str
     """The closed month that the line corrects, or empty."""
+    share: str = ""
+    """The part of a whole GPU that one unit is ("1/7"); empty: a whole one."""
+    stage: str = ""
+    """The stage of the model's life; empty: serving."""
+    reason: str = ""
+    """Why it is estimated, or empty."""
 
 
 class SpanKey(NamedTuple):
@@ -45,15 +52,30 @@ class SpanKey(NamedTuple):
     certainty: Certainty
     start: datetime
     end: datetime
+    share: str = ""
+    stage: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageSum:
+    """Exact usage (item to unit-seconds) and cost of one stage."""
+
+    usage: Mapping[str, Fraction] = field(default_factory=dict)
+    cost: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Exact sums of all closed pages before this one."""
+    """Exact sums of all closed pages before this one; GPU-seconds are those of whole GPUs."""
 
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, Fraction] = field(default_factory=dict)
     cost: Mapping[str, Fraction] = field(default_factory=dict)
     estimated: Fraction = Fraction(0)
+    stages: Mapping[str, StageSum] = field(default_factory=dict)
+    """By stage, other than serving: that is what remains of the whole."""
+    estimates: Mapping[str, Fraction] = field(default_factory=dict)
+    """Reason of an estimate to GPU-seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +139,17 @@ def from_spec(spec: CostStatementSpec) -> Page:
         closed=spec.closed,
         ended=spec.ended,
         lines={
-            LineKey(line.item, line.rate, line.unit_price, line.per, line.certainty, line.correction or ""): {
-                day: int(units) for day, units in line.days.items()
-            }
+            LineKey(
+                line.item,
+                line.rate,
+                line.unit_price,
+                line.per,
+                line.certainty,
+                line.correction or "",
+                line.share or "",
+                line.stage or "",
+                line.reason or "",
+            ): {day: int(units) for day, units in line.days.items()}
             for line in spec.lines
         },
         unpriced={
@@ -129,6 +159,9 @@ def from_spec(spec: CostStatementSpec) -> Page:
                 span.certainty,
                 instant(span.from_),
                 instant(span.to),
+                span.share or "",
+                span.stage or "",
+                span.reason or "",
             ): int(span.amount)
             for span in spec.unpriced
         },
@@ -142,9 +175,14 @@ def from_spec(spec: CostStatementSpec) -> Page:
         },
         settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
         past=Past(
-            {item: int(units) for item, units in spec.carried.usage.items()},
-            {category: Fraction(amount) for category, amount in spec.carried.cost.items()},
+            _fractions(spec.carried.usage),
+            _fractions(spec.carried.cost),
             Fraction(spec.carried.estimated),
+            {
+                stage: StageSum(_fractions(carried.usage), Fraction(carried.cost))
+                for stage, carried in (spec.carried.stages or {}).items()
+            },
+            _fractions(spec.carried.estimates or {}),
         ),
     )
 
@@ -166,6 +204,9 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
                 per=key.per,
                 certainty=key.certainty,
                 correction=key.correction or None,
+                share=key.share or None,
+                stage=key.stage or None,
+                reason=key.reason or None,
                 days={day: str(units) for day, units in sorted(days.items())},
             )
             for key, days in sorted(page.lines.items())
@@ -178,6 +219,9 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
                 from_=rfc3339(key.start),
                 to=rfc3339(key.end),
                 amount=str(amount),
+                share=key.share or None,
+                stage=key.stage or None,
+                reason=key.reason or None,
             )
             for key, amount in sorted(page.unpriced.items())
         ],
@@ -189,9 +233,15 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
             Settled(uid=uid, gone_since=rfc3339(gone) if gone else None) for uid, gone in sorted(page.settled.items())
         ],
         carried=Carried(
-            usage={item: str(units) for item, units in sorted(page.past.usage.items())},
-            cost={category: str(amount) for category, amount in sorted(page.past.cost.items())},
+            usage=_texts(page.past.usage),
+            cost=_texts(page.past.cost),
             estimated=str(page.past.estimated),
+            stages={
+                stage: CarriedStage(usage=_texts(carried.usage), cost=str(carried.cost))
+                for stage, carried in sorted(page.past.stages.items())
+            }
+            or None,
+            estimates=_texts(page.past.estimates) or None,
         ),
         totals=totals,
     )
@@ -206,3 +256,11 @@ def _grouped(uids: Mapping[str, Mapping[str, int]]) -> list[Open]:
         Open(amounts={item: str(units) for item, units in amounts}, uids=sorted(group))
         for amounts, group in sorted(groups.items())
     ]
+
+
+def _fractions(texts: Mapping[str, str]) -> dict[str, Fraction]:
+    return {name: Fraction(text) for name, text in texts.items()}
+
+
+def _texts(amounts: Mapping[str, Fraction]) -> dict[str, str]:
+    return {name: str(amount) for name, amount in sorted(amounts.items())}

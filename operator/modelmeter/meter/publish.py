@@ -9,18 +9,31 @@ from fractions import Fraction
 
 from modelmeter.api.cost_statement import Overhead, Totals
 from modelmeter.api.model_deployment import Pricing
-from modelmeter.api.model_deployment_status import Cost, MonthCost, Replicas, Unpriced, Usage
+from modelmeter.api.model_deployment_status import (
+    Cost,
+    EstimatedUsage,
+    MonthCost,
+    Replicas,
+    StageUsage,
+    Unpriced,
+    Usage,
+)
 from modelmeter.api.scalars import rfc3339
-from modelmeter.meter import cost
-from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding
+from modelmeter.meter import cost, sums
+from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of
 from modelmeter.meter.ledger import carry
-from modelmeter.meter.page import Page, SpanKey, month_end, month_start
+from modelmeter.meter.observe import SERVING
+from modelmeter.meter.page import Page, StageSum, month_end, month_start
 from modelmeter.meter.prices import Tariff
 
 EXACT = Context(prec=100)
 """Enough digits for the product of any two decimal strings of the API."""
 HOUR_DIGITS = 2
 """Decimal places of GPU-hours and the like for people."""
+METERED = ("compute", "storage")
+"""Categories whose cost belongs to a stage."""
+UNKNOWN_REASON = "Unknown"
+"""Of estimates on lines that name no reason."""
 
 
 def overheads(pricing: Pricing) -> tuple[Overhead, ...]:
@@ -51,38 +64,69 @@ def _product(left: str, right: str) -> str:
 def totals(page: Page) -> Totals:
     """The page's own sums, for people who read the CostStatement."""
     parts = cost.by_category(page.lines)
-    gpu_seconds = sum(sum(days.values()) for key, days in page.lines.items() if key.item == GPU)
     begins, ends = month_start(page.month), month_end(page.month)
     own = {
         key._replace(start=max(key.start, begins), end=min(key.end, ends)): amount
         for key, amount in page.unpriced.items()
         if key.start < ends and key.end > begins
     }
-    return Totals(**_texts(parts), gpu_seconds=str(gpu_seconds + _seconds(own).get(GPU, 0)))
+    gpu_seconds = sums.plus(sums.usage(page.lines), sums.unpriced(own)).get(GPU, cost.ZERO)
+    return Totals(**_texts(parts), gpu_seconds=_whole(gpu_seconds))
 
 
 def usage(page: Page) -> Usage:
     """Whole-life usage, posted and unpriced, of a page that has advanced to asOf."""
-    seconds = dict.fromkeys((GPU, CPU, MEMORY, STORAGE, REPLICA), 0)
-    for part in (carry(page).usage, _unpriced(page)):
-        for item, units in part.items():
-            seconds[item] += units
+    life = carry(page)
+    seconds = sums.plus(life.usage, sums.unpriced(page.unpriced))
+    metered = StageSum(seconds, sum((life.cost.get(name, cost.ZERO) for name in METERED), cost.ZERO))
+    estimates = sums.plus(life.estimates, sums.by_reason({}, page.unpriced))
+    replica_seconds = seconds.get(REPLICA, cost.ZERO)
+    storage_seconds = seconds.get(STORAGE, cost.ZERO)
     return Usage(
-        gpu_seconds=str(seconds[GPU]),
-        cpu_core_milli_seconds=str(seconds[CPU]),
-        memory_byte_seconds=str(seconds[MEMORY]),
-        storage_byte_seconds=str(seconds[STORAGE]),
-        replica_seconds=str(seconds[REPLICA]),
-        gpu_hours=_hours(seconds[GPU], cost.HOUR_SECONDS),
-        storage_gi_b_hours=_hours(seconds[STORAGE], cost.UNIT_SECONDS[STORAGE]),
-        replica_hours=_hours(seconds[REPLICA], cost.HOUR_SECONDS),
+        **_quantities(seconds),
+        replica_seconds=_whole(replica_seconds),
+        storage_gi_b_hours=_hours(storage_seconds, cost.UNIT_SECONDS[STORAGE]),
+        replica_hours=_hours(replica_seconds, cost.HOUR_SECONDS),
+        by_stage=_by_stage(metered, sums.plus_stages(life.stages, sums.by_stage({}, page.unpriced))),
+        estimated=[
+            EstimatedUsage(reason=reason or UNKNOWN_REASON, gpu_seconds=_whole(gpu_seconds))
+            for reason, gpu_seconds in sorted(estimates.items())
+        ],
     )
+
+
+def _by_stage(metered: StageSum, stages: Mapping[str, StageSum]) -> list[StageUsage]:
+    """Each stage's part; serving's is what remains of `metered`, the whole."""
+    others = {stage: stages[stage] for stage in sorted(stages)}
+    serving = StageSum(
+        {
+            item: units - sum((other.usage.get(item, cost.ZERO) for other in others.values()), cost.ZERO)
+            for item, units in metered.usage.items()
+        },
+        metered.cost - sum((other.cost for other in others.values()), cost.ZERO),
+    )
+    return [
+        StageUsage(stage=stage, **_quantities(part.usage), cost=cost.text(part.cost))
+        for stage, part in {SERVING: serving, **others}.items()
+    ]
+
+
+def _quantities(seconds: Mapping[str, Fraction]) -> dict[str, str]:
+    """What the status shows of both the whole and a stage."""
+    gpu_seconds = seconds.get(GPU, cost.ZERO)
+    return {
+        "gpu_seconds": _whole(gpu_seconds),
+        "cpu_core_milli_seconds": _whole(seconds.get(CPU, cost.ZERO)),
+        "memory_byte_seconds": _whole(seconds.get(MEMORY, cost.ZERO)),
+        "storage_byte_seconds": _whole(seconds.get(STORAGE, cost.ZERO)),
+        "gpu_hours": _hours(gpu_seconds, cost.HOUR_SECONDS),
+    }
 
 
 def cost_of(page: Page, per_hour: Fraction, replicas: Replicas, as_of: datetime) -> Cost:
     """Whole-life and month's cost of a page that has advanced to `as_of`."""
     life = carry(page)
-    unpriced = _unpriced(page)
+    unpriced = sums.unpriced(page.unpriced)
     return Cost(
         currency=page.currency,
         replicas=replicas,
@@ -108,9 +152,10 @@ def per_hour(page: Page, held: Iterable[Holding], tariff: Tariff, now: datetime)
     for holding in held:
         if holding.end is not None or holding.uid in page.settled:
             continue
-        for item, amount in holding.amounts.items():
-            if item != REPLICA and (price := tariff.at(item, holding.profile, now)):
-                total += cost.amount(item, price.unit_price, price.per, amount * cost.HOUR_SECONDS)
+        for piece in holding.pieces_now(now):
+            if piece.item != REPLICA and (price := tariff.at(piece.item, holding.profile, now)):
+                hourly = cost.amount(piece.item, price.unit_price, price.per, piece.units * cost.HOUR_SECONDS)
+                total += hourly * share_of(piece.share)
     for overhead in page.overheads:
         total += cost.amount(overhead.item, overhead.unit_price, overhead.per, cost.HOUR_SECONDS)
     return total
@@ -122,9 +167,9 @@ def unpriced_items(page: Page, held: Iterable[Holding], tariff: Tariff, now: dat
     for holding in held:
         if holding.end is None:
             missing |= {
-                (item, holding.profile)
-                for item, amount in holding.amounts.items()
-                if amount and item != REPLICA and tariff.at(item, holding.profile, now) is None
+                (piece.item, holding.profile)
+                for piece in holding.pieces_now(now)
+                if piece.units and piece.item != REPLICA and tariff.at(piece.item, holding.profile, now) is None
             }
     return tuple(
         sorted(
@@ -135,18 +180,6 @@ def unpriced_items(page: Page, held: Iterable[Holding], tariff: Tariff, now: dat
     )
 
 
-def _unpriced(page: Page) -> dict[str, int]:
-    return _seconds(page.unpriced)
-
-
-def _seconds(spans: Mapping[SpanKey, int]) -> dict[str, int]:
-    seconds: dict[str, int] = {}
-    for key, amount in spans.items():
-        length = round((key.end - key.start).total_seconds())
-        seconds[key.item] = seconds.get(key.item, 0) + amount * length
-    return seconds
-
-
 def _texts(parts: dict[str, Fraction]) -> dict[str, str]:
     exact = {category: parts.get(category, cost.ZERO) for category in cost.CATEGORIES}
     return {
@@ -155,9 +188,14 @@ def _texts(parts: dict[str, Fraction]) -> dict[str, str]:
     }
 
 
-def _hours(unit_seconds: int, unit: int) -> str:
-    return cost.text(Fraction(unit_seconds, unit), HOUR_DIGITS)
+def _hours(unit_seconds: Fraction, unit: int) -> str:
+    return cost.text(unit_seconds / unit, HOUR_DIGITS)
 
 
-def _some(units: int | None) -> str | None:
-    return str(units) if units else None
+def _whole(seconds: Fraction) -> str:
+    """Whole unit-seconds for the document: rounded once, half to even."""
+    return str(round(seconds))
+
+
+def _some(seconds: Fraction | None) -> str | None:
+    return _whole(seconds) if seconds else None

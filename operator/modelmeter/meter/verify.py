@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from modelmeter.api.cost_statement import CostStatementSpec
@@ -76,6 +77,11 @@ def _verify_cost(shown: Page, facts: Facts, cost: Cost) -> Iterator[str]:
         yield f"status.cost.month: {cost.month.total}, by the ledger {right.month.total}"
 
 
-def _without_zeros(past: Past) -> tuple[dict[str, int], dict[str, object], object]:
-    usage = {item: units for item, units in past.usage.items() if units}
-    return usage, {category: amount for category, amount in past.cost.items() if amount}, past.estimated
+def _without_zeros(past: Past) -> Past:
+    """The same, however it is written down: a sum of 0 may stand there or not."""
+    return replace(
+        past,
+        usage={item: units for item, units in past.usage.items() if units},
+        cost={category: amount for category, amount in past.cost.items() if amount},
+        estimates={reason: seconds for reason, seconds in past.estimates.items() if seconds},
+    )

@@ -1,0 +1,48 @@
+"""Whose a pod or claim is: by the UID on it, else by who has the name now. One rule, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
+from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.view import View
+from modelmeter.meter.objects import Bare, Claim, Metadata, Pod
+from modelmeter.provision.labels import MANAGED_BY
+
+T = TypeVar("T", Pod, Claim, Bare)
+
+
+def is_child(metadata: Metadata) -> bool:
+    """Whether we made it for a model; everything else that is metered was labelled by hand."""
+    return MANAGED_BY.items() <= metadata.labels.items()
+
+
+class Belongings:
+    """What belongs to each model, and what belongs to none."""
+
+    def __init__(self, view: View, accounts: Accounts) -> None:
+        self._view = view
+        self._accounts = accounts
+
+    def owner(self, metadata: Metadata) -> Account | None:
+        """Whose it is; None where there is no such model."""
+        labels = metadata.labels
+        return self._accounts.owner(metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, ""))
+
+    def pods(self, account: Account) -> Iterator[Pod]:
+        """The model's pods, those that were labelled by hand among them."""
+        return self._of(account, self._view.pods.named(account.ref.namespace, account.ref.name))
+
+    def claims(self, account: Account) -> Iterator[Claim]:
+        """The model's claims, those that were labelled by hand among them."""
+        return self._of(account, self._view.claims.named(account.ref.namespace, account.ref.name))
+
+    def objects(self, account: Account) -> Iterator[tuple[str, Pod | Claim]]:
+        """Both, with their kind."""
+        yield from (("Pod", pod) for pod in self.pods(account))
+        yield from (("PersistentVolumeClaim", claim) for claim in self.claims(account))
+
+    def _of(self, account: Account, items: Iterable[T]) -> Iterator[T]:
+        return (item for item in items if self.owner(item.metadata) is account)

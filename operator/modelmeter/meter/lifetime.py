@@ -1,0 +1,132 @@
+"""When pods and claims begin and end to hold what they hold: ladders of sources, the best first.
+
+Each ladder answers the moment and the reason of an estimate, which is empty where the moment is the API server's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from datetime import datetime, timedelta
+from typing import Final
+
+from modelmeter.meter.objects import ContainerStatus, Metadata, Pod
+
+TERMINAL: Final = ("Succeeded", "Failed")
+SANDBOX: Final = "PodReadyToStartContainers"
+"""Condition that says whether the pod's sandbox stands; of Kubernetes 1.29 and later."""
+
+
+def scheduled_at(pod: Pod) -> tuple[datetime | None, str]:
+    """When the pod got its node: from then on nobody else can have its GPUs.
+
+    1. PodScheduled's transition: the scheduler's own word.
+    2. startTime, then creationTimestamp: pods bound without a scheduler; estimated: NotScheduled.
+    """
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "True":
+            return condition.last_transition_time, ""
+    if not pod.spec.node_name:
+        return None, ""
+    return pod.status.start_time or pod.metadata.creation_timestamp, "NotScheduled"
+
+
+def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, str]:
+    """When the pod gave its resources back; None while it holds them. A restart gives nothing back.
+
+    `lost` names nodes that are known to be gone.
+
+    1. Terminal phase, and every container is said to have ended, the last of them not before the pod was told to:
+       its finishedAt. The kubelet's own word; exact.
+    2. Terminal phase, and no container ran when the pod was told to end (it waited for an image, or to start one once
+       more): the end of its sandbox. The kubelet's own word; exact.
+    3. Terminal phase without either: when it was told to end, else the last transition of its conditions; estimated:
+       NoContainerEnd.
+    4. Deleted by force (grace period 0): its deletion; estimated: DeletedByForce.
+    5. Deleted, and its node is lost: its deletion; estimated: NodeLost.
+
+    A pod's deletion is when somebody asked for it, without the grace period: that stays the same when force follows.
+    """
+    deleted = _deletion(pod.metadata)
+    if pod.status.phase in TERMINAL:
+        finished, told = _finished(pod, deleted), _told_to_end(pod, deleted)
+        if finished and (told is None or finished >= told):
+            return finished, ""
+        if sandbox := _transition(pod, SANDBOX, "False"):
+            return max(sandbox, finished or sandbox), ""
+        changes = [
+            condition.last_transition_time
+            for condition in pod.status.conditions
+            if condition.type != "PodScheduled" and condition.last_transition_time
+        ]
+        return told or max(changes, default=pod.metadata.creation_timestamp), "NoContainerEnd"
+    if deleted and pod.metadata.deletion_grace_period_seconds == 0:
+        return deleted, "DeletedByForce"
+    if deleted and pod.spec.node_name in lost:
+        return deleted, "NodeLost"
+    return None, ""
+
+
+def resized_at(metadata: Metadata) -> datetime | None:
+    """When a pod was last resized in place; None where it never was."""
+    times = (entry.time for entry in metadata.managed_fields if entry.subresource == "resize")
+    return max((time for time in times if time is not None), default=None)
+
+
+def bound_at(metadata: Metadata) -> datetime | None:
+    """When a claim was bound: whoever owns its phase wrote it then."""
+    times = (entry.time for entry in metadata.managed_fields if entry.owned.status.phase is not None)
+    return min((time for time in times if time is not None), default=None)
+
+
+def capacity_changed_at(metadata: Metadata) -> datetime | None:
+    """When a claim got its present capacity, if ever somebody asked for another one than at first."""
+    entries = [entry for entry in metadata.managed_fields if entry.time is not None]
+    asked = any(
+        entry.owned.spec.resources is not None and entry.time != metadata.creation_timestamp for entry in entries
+    )
+    got = (entry.time for entry in entries if entry.owned.status.capacity is not None)
+    return max((time for time in got if time is not None), default=None) if asked else None
+
+
+def _deletion(metadata: Metadata) -> datetime | None:
+    """When the deletion was asked for: deletionTimestamp is the grace period later."""
+    if metadata.deletion_timestamp is None:
+        return None
+    return metadata.deletion_timestamp - timedelta(seconds=metadata.deletion_grace_period_seconds or 0)
+
+
+def _told_to_end(pod: Pod, deleted: datetime | None) -> datetime | None:
+    """When the pod was evicted or preempted, or its deletion asked for: the earlier; None where it was neither."""
+    moments = (deleted, _transition(pod, "DisruptionTarget", "True"))
+    return min((moment for moment in moments if moment), default=None)
+
+
+def _transition(pod: Pod, kind: str, status: str) -> datetime | None:
+    for condition in pod.status.conditions:
+        if (condition.type, condition.status) == (kind, status):
+            return condition.last_transition_time
+    return None
+
+
+def _finished(pod: Pod, deleted: datetime | None) -> datetime | None:
+    """The last container's end, where every container is said to have ended.
+
+    lastState says nothing: after that run the pod held its resources on. Containers that never ran say nothing
+    either, unless start-up failed, and nobody deleted the pod: then a failed init container was the last to end.
+    """
+    status = pod.status
+    main = [_end(container) for container in status.container_statuses]
+    if main and all(main):
+        ends = (*main, *map(_end, status.init_container_statuses))
+        return max(end for end in ends if end)
+    failed = [_end(container) for container in status.init_container_statuses if _failed(container)]
+    never_ran = all(container.last_state.terminated is None for container in status.container_statuses)
+    return max((end for end in failed if end), default=None) if never_ran and deleted is None else None
+
+
+def _end(status: ContainerStatus) -> datetime | None:
+    return status.state.terminated.finished_at if status.state.terminated else None
+
+
+def _failed(status: ContainerStatus) -> bool:
+    return status.state.terminated is not None and status.state.terminated.exit_code != 0

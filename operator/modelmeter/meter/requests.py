@@ -1,0 +1,111 @@
+"""What pods and claims ask for, and so hold, in whole units."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+
+from modelmeter.api.scalars import quantity
+from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE
+from modelmeter.meter.objects import Claim, Container, Pod
+from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured, Parts
+from modelmeter.meter.shares import is_gpu
+
+Requests = tuple[tuple[str, str], ...]
+
+
+def requests(pod: Pod) -> Mapping[str, int]:
+    """Whole units that the pod requests: millicores, bytes, itself as a replica, and GPUs by their resource."""
+    spec = pod.spec
+    return _requests_of(
+        tuple(_requests(container) for container in spec.containers),
+        tuple((container.restart_policy == "Always", _requests(container)) for container in spec.init_containers),
+        tuple(sorted(spec.overhead.items())),
+    )
+
+
+def gpu_resources(pod: Pod) -> list[str]:
+    """Names of the GPU resources that the pod requests."""
+    return [resource for resource in requests(pod) if is_gpu(resource)]
+
+
+def held_by(pod: Pod, known: Captured) -> tuple[dict[str, int], Parts]:
+    """What a pod holds as `Holding.amounts` and `Holding.slices`: GPU resources become whole GPUs or parts of them.
+
+    A resource for which the scheduler has made a ResourceClaim is left out once the claim's devices are known: it
+    would count twice.
+    """
+    extended = pod.status.extended_resource_claim_status
+    claimed: set[str] = set()
+    if extended is not None and known.reason != CLAIM_UNKNOWN:
+        claimed = {mapping.resource_name for mapping in extended.request_mappings}
+    return divide({item: units for item, units in requests(pod).items() if item not in claimed}, known.shares)
+
+
+def divide(asked: Mapping[str, int], shares: Mapping[str, str]) -> tuple[dict[str, int], Parts]:
+    """Requests as whole GPUs and parts of them, by the share of a GPU that one unit of a resource is."""
+    amounts: dict[str, int] = {}
+    slices: dict[str, int] = {}
+    for item, units in asked.items():
+        if not is_gpu(item):
+            amounts[item] = units
+        elif share := shares.get(item, ""):
+            slices[share] = slices.get(share, 0) + units
+        else:
+            amounts[GPU] = amounts.get(GPU, 0) + units
+    return amounts, slices
+
+
+def encode_amounts(held: Mapping[str, int]) -> str:
+    """The annotation that keeps what a pod held at first."""
+    return json.dumps(dict(held), sort_keys=True)
+
+
+@lru_cache(maxsize=4096)
+def decode_amounts(text: str) -> Mapping[str, int] | None:
+    """Read the annotation; None where it is not one of ours."""
+    try:
+        return {str(item): int(units) for item, units in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def claim_amounts(claim: Claim) -> Mapping[str, int]:
+    """Whole units that a bound claim holds: the bytes of its capacity."""
+    units = quantity(claim.status.capacity["storage"])
+    return {STORAGE: -(-units.numerator // units.denominator)}
+
+
+def _requests(container: Container) -> Requests:
+    return tuple(sorted(container.resources.requests.items()))
+
+
+@lru_cache(maxsize=1024)
+def _requests_of(
+    containers: tuple[Requests, ...], inits: tuple[tuple[bool, Requests], ...], overhead: Requests
+) -> Mapping[str, int]:
+    """Kubernetes' own rule: the larger of all containers together and the hungriest start-up step."""
+    running: dict[str, int] = {}
+    for requests in containers:
+        _add(running, requests)
+    sidecars: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for stays, requests in inits:
+        step = dict(sidecars)
+        _add(step, requests)
+        peak = {item: max(step.get(item, 0), peak.get(item, 0)) for item in {*step, *peak}}
+        if stays:
+            sidecars = step
+    for item, units in sidecars.items():
+        running[item] = running.get(item, 0) + units
+    held = {item: max(running.get(item, 0), peak.get(item, 0)) for item in {*running, *peak}}
+    _add(held, overhead)
+    return {REPLICA: 1, **{item: units for item, units in sorted(held.items()) if units}}
+
+
+def _add(sums: dict[str, int], requests: Requests) -> None:
+    for resource, text in requests:
+        if resource in (CPU, MEMORY) or is_gpu(resource):
+            units = quantity(text) * (1000 if resource == CPU else 1)
+            sums[resource] = sums.get(resource, 0) + -(-units.numerator // units.denominator)
