@@ -12,7 +12,7 @@ from typing import Final
 
 from modelmeter.errors import LedgerError
 from modelmeter.meter.holding import STORAGE, Holding
-from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
+from modelmeter.meter.ledger import Terms, advance, carry, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
 
@@ -112,6 +112,9 @@ def check(page: Page) -> None:
     negative = _first_negative(usage)
     if negative:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
+    cheap = next((name for name, amount in sorted(carry(page).cost.items()) if amount < 0), "")
+    if cheap:
+        raise LedgerError(f"{page.month}: the whole life's cost of {cheap} would be negative")
 
 
 def _dated(facts: Facts) -> Facts:

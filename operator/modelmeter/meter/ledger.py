@@ -229,11 +229,11 @@ class _Posting:
             self._line(item, _NO_PRICE, certainty, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
-            if step.price is None:
+            if step.price is None and not (amount < 0 and self._all_priced(item)):
                 key = SpanKey(item, profile, certainty, step.start, step.end)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
-                self._line(item, step.price, certainty, amount, step.start, step.end)
+                self._line(item, step.price or _NO_PRICE, certainty, amount, step.start, step.end)
 
     def overhead(self, overhead: Overhead, start: datetime, end: datetime) -> None:
         """Post labour or operations over [start, end); taken back where end is before start."""
@@ -247,9 +247,28 @@ class _Posting:
             month = month_of(at)
             correction = "" if month == self._page.month else month
             key = LineKey(item, price.rate, price.unit_price, price.per, certainty, correction)
-            days = self._lines.setdefault(key, {})
-            day = f"{at.day:02}"
-            days[day] = days.get(day, 0) + amount * seconds
+            day, units = f"{at.day:02}", amount * seconds
+            days = self._lines.setdefault(key if units > 0 else self._source(key, day, -units), {})
+            days[day] = days.get(day, 0) + units
+
+    def _source(self, key: LineKey, day: str, units: int) -> LineKey:
+        """The line that units are taken back from: `key` itself, unless it has too few and another has them.
+
+        A rate that was appended with a past date, or a price profile that was lost, must not take back at another
+        price than was posted.
+        """
+
+        def has(line: LineKey) -> bool:
+            return self._lines.get(line, {}).get(day, 0) >= units
+
+        if has(key):
+            return key
+        others = [line for line in self._lines if (line.item, line.correction) == (key.item, key.correction)]
+        alike = sorted(filter(has, others), key=lambda line: (line.unit_price != key.unit_price, line))
+        return alike[0] if alike else key
+
+    def _all_priced(self, item: str) -> bool:
+        return not any(key.item == item for key in self._unpriced)
 
 
 def _merged(spans: Mapping[SpanKey, int]) -> dict[SpanKey, int]:
