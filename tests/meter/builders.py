@@ -49,7 +49,7 @@ def page(created: int = 0) -> Page:
 
 def facts(now: int, *holdings: Holding, prices: Tariff, terms: Terms = NO_NEWS, ended: bool = False) -> Facts:
     """What one pass knows."""
-    return Facts(now=at(now), holdings=holdings, tariff=prices, terms=terms, ended=ended)
+    return Facts(now=at(now), holdings=holdings, tariff=prices, price_book="", terms=terms, ended=ended)
 
 
 def seconds_of(sheet: Page, item: str) -> int:

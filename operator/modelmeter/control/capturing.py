@@ -10,7 +10,14 @@ from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Pod
-from modelmeter.meter.observe import amounts, captured_profile, encode_amounts, encode_profile, node_profile
+from modelmeter.meter.observe import (
+    amounts,
+    captured_profile,
+    encode_amounts,
+    encode_profile,
+    node_profile,
+    resized_at,
+)
 
 
 class Capturing:
@@ -32,7 +39,9 @@ class Capturing:
         for pod in self._lacking(account) if account else ():
             metadata = pod.metadata
             profile = encode_profile(node_profile(self._view.nodes[pod.spec.node_name]))
-            noted = {PRICE_PROFILE: profile, HELD_AT_FIRST: encode_amounts(amounts(pod))}
+            noted = {PRICE_PROFILE: profile}
+            if resized_at(pod) is None:
+                noted[HELD_AT_FIRST] = encode_amounts(amounts(pod))
             body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
             try:
                 await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)

@@ -79,6 +79,7 @@ class Metering:
             now=self._clock(),
             holdings=tuple(self._holdings(account)),
             tariff=self.tariff(account) or NO_TARIFF,
+            price_book=model.spec.pricing.price_book if model else "",
             terms=Terms(
                 overheads=publish.overheads(model.spec.pricing) if model else None,
                 generation=account.generation,
@@ -89,8 +90,10 @@ class Metering:
         )
 
     def tariff(self, account: Account) -> Tariff | None:
-        """The prices that the model asks for; None where there is no such book."""
-        return self._view.tariff(account.model.spec.pricing.price_book) if account.model else None
+        """The prices that the model asks for, or asked for last; None where there is no such book."""
+        if account.model is not None:
+            return self._view.tariff(account.model.spec.pricing.price_book)
+        return self._view.tariff(account.page.price_book) if account.page else None
 
     def pods(self, account: Account) -> Iterator[Pod]:
         """The model's pods."""

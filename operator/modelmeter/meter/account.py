@@ -32,6 +32,8 @@ class Facts:
     now: datetime
     holdings: tuple[Holding, ...]
     tariff: Tariff
+    price_book: str
+    """Its name as the ModelDeployment gives it; empty where that cannot be read."""
     terms: Terms
     """Labour and operations as the ModelDeployment says now."""
     ended: bool = False
@@ -61,6 +63,8 @@ def account(page: Page, facts: Facts) -> Outcome:
     tariff = facts.tariff
     if not page.currency:
         page = replace(page, currency=tariff.currency)
+    if facts.price_book:
+        page = replace(page, price_book=facts.price_book)
     tariff = _tariff_of(page, tariff)
     closed: list[Page] = []
     page = reprice(page, tariff)

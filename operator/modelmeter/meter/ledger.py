@@ -127,6 +127,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         month=month_of(boundary),
         posted_through=boundary,
         currency=page.currency,
+        price_book=page.price_book,
         unpriced=page.unpriced,
         overheads=page.overheads,
         overheads_until=page.overheads_until,

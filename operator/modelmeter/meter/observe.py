@@ -109,20 +109,20 @@ def pod_holding(pod: Pod, nodes: Mapping[str, Node], lost: Container[str]) -> Ho
         amounts=amounts(pod),
         profile=profile or Profile(),
         certainty="estimated" if "estimated" in certainties else "exact",
-        resized=_resized(pod.metadata),
+        resized=resized_at(pod),
         at_first=decode_amounts(pod.metadata.annotations.get(HELD_AT_FIRST, "")),
     )
 
 
 def was_released(pod: Pod) -> bool:
     """Whether a finished pod is on the ledger already, however long it stays: we noted it, and let go of it."""
-    noted = HELD_AT_FIRST in pod.metadata.annotations
+    noted = PRICE_PROFILE in pod.metadata.annotations
     return noted and pod.status.phase in TERMINAL and METERING_FINALIZER not in pod.metadata.finalizers
 
 
-def _resized(metadata: Metadata) -> datetime | None:
+def resized_at(pod: Pod) -> datetime | None:
     """When a pod was last resized in place; None where it never was."""
-    times = (entry.time for entry in metadata.managed_fields if entry.subresource == "resize")
+    times = (entry.time for entry in pod.metadata.managed_fields if entry.subresource == "resize")
     return max((time for time in times if time is not None), default=None)
 
 
