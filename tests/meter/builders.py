@@ -49,7 +49,7 @@ def page(created: int = 0) -> Page:
 
 def facts(now: int, *holdings: Holding, prices: Tariff, terms: Terms = NO_NEWS, **more: bool) -> Facts:
     """What one pass knows."""
-    return Facts(now=at(now), holdings=holdings, tariff=prices, terms=terms, **more)
+    return Facts(now=at(now), holdings=holdings, tariff=prices, price_book="", terms=terms, **more)
 
 
 def seconds_of(sheet: Page, item: str) -> int:

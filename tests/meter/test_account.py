@@ -38,6 +38,21 @@ def test_a_pod_that_the_watch_shows_late_is_posted_in_full() -> None:
     assert seconds_of(late, GPU) == 60
 
 
+def test_what_is_taken_back_is_taken_back_at_the_price_that_it_was_posted_at() -> None:
+    """7 h are posted at 1 an hour; then a rate of 50 is appended with a past date, and the pod ended an hour ago."""
+    seven = advance(page(), [pod("a", 0)], at(7 * 3600), PRICES)
+    dear = tariff(
+        {"item": "gpu", "price": "1"},
+        {"item": "cpu", "price": "0"},
+        {"item": "memory", "price": "0"},
+        {"item": "gpu", "price": "50", "match": {"gpuProduct": "NVIDIA-L4"}},
+    )
+    assert carry(settle(seven, pod("a", 0, 6 * 3600), dear)).cost["compute"] == 6
+    estimated = replace(pod("a", 0, 6 * 3600, profile=Profile()), certainty="estimated")
+    lost = settle(seven, estimated, tariff({"item": "gpu", "price": "9", "match": {"region": "eu-west-1"}}))
+    assert (carry(lost).cost["compute"], carry(lost).estimated, lost.unpriced) == (6, 0, {})
+
+
 def test_what_was_posted_past_the_true_end_is_taken_back() -> None:
     posted = advance(page(), [pod("a", 0)], at(1000), PRICES)
     assert seconds_of(settle(posted, pod("a", 0, 400), PRICES), GPU) == 400

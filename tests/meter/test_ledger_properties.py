@@ -85,7 +85,7 @@ def _at(seconds: int) -> datetime:
 
 def _pass(books: Books, world: list[Pod], now: int, view: int, crash: str = "", ended: bool = False) -> None:
     held = tuple(seen for pod in world if (seen := pod.seen_at(view)) is not None)
-    facts = Facts(_at(now), held, PRICES, Terms((LABOUR,), until=_at(now) if ended else None), ended)
+    facts = Facts(_at(now), held, PRICES, "", Terms((LABOUR,), until=_at(now) if ended else None), ended)
     outcome = account(books.open, facts)
     if crash == "before":
         return
@@ -124,7 +124,7 @@ def test_any_history_is_exact(drawn: list[tuple[int, int, int]], drawn_steps: li
         now += step.pause
         _pass(books, world, now, max(0, now - step.lag), step.crash)
         # What the status shows is what the posted page becomes, whenever it is asked.
-        shown = live_page(books.open, Facts(_at(now), _held(world, now), PRICES, Terms((LABOUR,))))
+        shown = live_page(books.open, Facts(_at(now), _held(world, now), PRICES, "", Terms((LABOUR,))))
         assert seconds_of(shown, GPU) == sum(pod.gpus * _used(pod, now) for pod in world)
     end = max([now, *(pod.end for pod in world)]) + LATEST_VIEW_SECONDS
     _pass(books, world, end, end)

@@ -87,7 +87,7 @@ def test_months_without_a_price_are_one_span_a_holding() -> None:
     sheet = page()
     for day in range(1, 126):
         now = at(day * 86_400)
-        outcome = account(sheet, Facts(now, (pod("a", 0), pod("b", 3600)), Tariff(book()), Terms()))
+        outcome = account(sheet, Facts(now, (pod("a", 0), pod("b", 3600)), Tariff(book()), "", Terms()))
         sheet = outcome.page
     assert len(sheet.unpriced) <= 3 * 2
     assert seconds_of(sheet, GPU) == 2 * 125 * 86_400 - 3600

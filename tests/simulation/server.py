@@ -24,6 +24,8 @@ KINDS = {
     "modeldeployments": "ModelDeployment",
     "pricebooks": "PriceBook",
     "coststatements": "CostStatement",
+    "resourceclaims": "ResourceClaim",
+    "resourceslices": "ResourceSlice",
 }
 
 

@@ -146,6 +146,8 @@ class CostStatementSpec(Struct):
     month: Annotated[Month, Field(json_schema_extra=rules(rule("self == oldSelf", "month cannot change")))]
     currency: str = ""
     """Empty until a PriceBook was found."""
+    price_book: str = ""
+    """The PriceBook that the ModelDeployment named last: it prices on when that is gone."""
     posted_through: Instant
     """T: usage of every UID in `open` is in the lines up to here."""
     closed: bool = False

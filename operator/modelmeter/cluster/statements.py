@@ -27,6 +27,7 @@ from modelmeter.errors import Conflict, LedgerError, NotFound, SpecError
 log = logging.getLogger(__name__)
 
 LABEL_CLOSED = f"{GROUP}/closed"
+LABEL_ENDED = f"{GROUP}/ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class ClosedPage:
     uid: str
     model_uid: str
     month: str
+    ended: bool
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -98,16 +100,17 @@ class Statements:
                 metadata.uid,
                 metadata.labels.get(LABEL_MODEL_UID, ""),
                 metadata.labels.get(LABEL_MONTH, ""),
+                metadata.labels.get(LABEL_ENDED) == "true",
             )
             for metadata in found
         ]
 
-    async def last_closed(self) -> dict[str, str]:
-        """The name of each model's latest closed page, by the model's UID."""
+    async def last_closed(self) -> dict[str, ClosedPage]:
+        """Each model's latest closed page, by the model's UID."""
         last: dict[str, ClosedPage] = {}
         for entry in await self.closed():
             last[entry.model_uid] = max(last.get(entry.model_uid, entry), entry, key=lambda page: page.month)
-        return {uid: entry.name for uid, entry in last.items()}
+        return last
 
     async def delete(self, page: ClosedPage) -> None:
         """Delete a page."""
@@ -133,6 +136,7 @@ class Statements:
                     LABEL_NAMESPACE: spec.model.namespace,
                     LABEL_MONTH: spec.month,
                     LABEL_CLOSED: str(spec.closed).lower(),
+                    LABEL_ENDED: str(spec.ended).lower(),
                 },
             },
             "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),

@@ -10,6 +10,7 @@ from modelmeter.control.belongings import Belongings
 from modelmeter.control.profiling import PATIENCE, Profiling
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, NotFound
+from modelmeter.meter.lifetime import resized_at
 from modelmeter.meter.objects import Pod
 from modelmeter.meter.profiles import Captured, captured, encode
 from modelmeter.meter.requests import encode_amounts, held_by
@@ -40,8 +41,10 @@ class Capturing:
 
     async def _note(self, pod: Pod, known: Captured) -> None:
         metadata = pod.metadata
-        amounts, _ = held_by(pod, known)
-        noted = {PRICE_PROFILE: encode(known), HELD_AT_FIRST: encode_amounts(amounts)}
+        noted = {PRICE_PROFILE: encode(known)}
+        if resized_at(metadata) is None:
+            amounts, _ = held_by(pod, known)
+            noted[HELD_AT_FIRST] = encode_amounts(amounts)
         body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
         try:
             await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)

@@ -86,6 +86,7 @@ class Metering:
             now=self._clock(),
             holdings=tuple(self._holdings(account)),
             tariff=self.tariff(account) or NO_TARIFF,
+            price_book=model.spec.pricing.price_book if model else "",
             terms=Terms(
                 overheads=publish.overheads(model.spec.pricing) if model else None,
                 generation=account.generation,
@@ -96,8 +97,10 @@ class Metering:
         )
 
     def tariff(self, account: Account) -> Tariff | None:
-        """The prices that the model asks for; None where there is no such book."""
-        return self._view.tariff(account.model.spec.pricing.price_book) if account.model else None
+        """The prices that the model asks for, or asked for last; None where there is no such book."""
+        if account.model is not None:
+            return self._view.tariff(account.model.spec.pricing.price_book)
+        return self._view.tariff(account.page.price_book) if account.page else None
 
     async def _pass(self, uid: str) -> None:
         account = self._accounts.get(uid)

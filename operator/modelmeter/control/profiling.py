@@ -33,7 +33,7 @@ class Profiling:
         names = claim_names(pod)
         claims = self._claims(pod, names)
         complete = len(claims) == len(names)
-        if not (complete and _labelled(pod, node)) and self._patient(pod):
+        if not (complete and self._labelled(pod, node)) and self._patient(pod):
             return None
         found = with_claims(on_node(node, gpu_resources(pod)), claims)
         return found if complete else found._replace(reason=CLAIM_UNKNOWN)
@@ -43,7 +43,7 @@ class Profiling:
         if captured(pod) is not None or not self._patient(pod):
             return False
         node = self._view.nodes.get(pod.spec.node_name)
-        return bool(claim_names(pod)) or (node is not None and not _labelled(pod, node))
+        return bool(claim_names(pod)) or (node is not None and not self._labelled(pod, node))
 
     def _claims(self, pod: Pod, names: list[str]) -> dict[str, Devices]:
         found = (self._view.devices.of_claim(pod.metadata.namespace, name) for name in names)
@@ -55,7 +55,9 @@ class Profiling:
         ending = pod.metadata.deletion_timestamp is not None or pod.status.phase in TERMINAL
         return not ending and start is not None and self._clock() - start < PATIENCE
 
-
-def _labelled(pod: Pod, node: Node) -> bool:
-    """Whether a node says which GPUs it has, where the pod has any of NVIDIA's."""
-    return PRODUCT in node.metadata.labels or not any(name.startswith(PREFIX) for name in gpu_resources(pod))
+    def _labelled(self, pod: Pod, node: Node) -> bool:
+        """Whether a node says which GPUs it has, where the pod has any of NVIDIA's; one that joined long ago won't."""
+        joined = node.metadata.creation_timestamp
+        settled_in = joined is not None and self._clock() - joined >= PATIENCE
+        asks = any(name.startswith(PREFIX) for name in gpu_resources(pod))
+        return settled_in or PRODUCT in node.metadata.labels or not asks

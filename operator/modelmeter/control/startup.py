@@ -59,8 +59,13 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
             _keep(account, stored)
         elif uid in closed:
             # The end of the account, or a crash came between the closing of a month and the next page.
-            _keep(account, await statements.read(closed[uid]))
-    for stored in open_pages.values():
+            _keep(account, await statements.read(closed[uid].name))
+    orphaned = [
+        await statements.read(entry.name)
+        for uid, entry in closed.items()
+        if not entry.ended and uid not in open_pages and accounts.get(uid) is None
+    ]
+    for stored in (*open_pages.values(), *orphaned):
         page = from_spec(stored.spec)
         accounts.add(
             Account(

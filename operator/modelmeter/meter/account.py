@@ -14,7 +14,7 @@ from typing import Final
 from modelmeter.errors import LedgerError
 from modelmeter.meter import sums
 from modelmeter.meter.holding import STORAGE, Holding
-from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
+from modelmeter.meter.ledger import Terms, advance, carry, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
 
@@ -34,6 +34,8 @@ class Facts:
     now: datetime
     holdings: tuple[Holding, ...]
     tariff: Tariff
+    price_book: str
+    """Its name as the ModelDeployment gives it; empty where that cannot be read."""
     terms: Terms
     """Labour and operations as the ModelDeployment says now."""
     ended: bool = False
@@ -63,6 +65,8 @@ def account(page: Page, facts: Facts) -> Outcome:
     tariff = facts.tariff
     if not page.currency:
         page = replace(page, currency=tariff.currency)
+    if facts.price_book:
+        page = replace(page, price_book=facts.price_book)
     tariff = tariff_of(page, tariff)
     closed: list[Page] = []
     page = reprice(page, tariff)
@@ -109,6 +113,9 @@ def check(page: Page) -> None:
     negative = _first_negative(sums.plus(usage, sums.unpriced(page.unpriced)))
     if negative:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
+    cheap = next((name for name, amount in sorted(carry(page).cost.items()) if amount < 0), "")
+    if cheap:
+        raise LedgerError(f"{page.month}: the whole life's cost of {cheap} would be negative")
 
 
 def _dated(facts: Facts) -> Facts:

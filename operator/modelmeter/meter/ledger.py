@@ -131,6 +131,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         month=month_of(boundary),
         posted_through=boundary,
         currency=page.currency,
+        price_book=page.price_book,
         unpriced=page.unpriced,
         overheads=page.overheads,
         overheads_until=page.overheads_until,
@@ -242,11 +243,11 @@ class _Posting:
             self._line(item, _NO_PRICE, mark, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
-            if step.price is None:
+            if step.price is None and not (amount < 0 and self._all_priced(item)):
                 key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
-                self._line(item, step.price, mark, amount, step.start, step.end)
+                self._line(item, step.price or _NO_PRICE, mark, amount, step.start, step.end)
 
     def overhead(self, overhead: Overhead, start: datetime, end: datetime) -> None:
         """Post labour or operations over [start, end); taken back where end is before start."""
@@ -258,9 +259,30 @@ class _Posting:
             month = month_of(at)
             correction = "" if month == self._page.month else month
             key = LineKey(item, *price, mark.certainty, correction, mark.share, mark.stage, mark.reason)
-            days = self._lines.setdefault(key, {})
-            day = f"{at.day:02}"
-            days[day] = days.get(day, 0) + amount * seconds
+            day, units = f"{at.day:02}", amount * seconds
+            days = self._lines.setdefault(key if units > 0 else self._source(key, day, -units), {})
+            days[day] = days.get(day, 0) + units
+
+    def _source(self, key: LineKey, day: str, units: int) -> LineKey:
+        """The line that units are taken back from: `key` itself, unless it has too few and another has them.
+
+        A rate that was appended with a past date, or a price profile that was lost, must not take back at another
+        price than was posted.
+        """
+
+        def has(line: LineKey) -> bool:
+            return self._lines.get(line, {}).get(day, 0) >= units
+
+        def same(line: LineKey) -> tuple[str, ...]:
+            return line.item, line.correction, line.share, line.stage
+
+        if has(key):
+            return key
+        others = [line for line in self._lines if same(line) == same(key) and has(line)]
+        return min(others, key=lambda line: (line.unit_price != key.unit_price, line), default=key)
+
+    def _all_priced(self, item: str) -> bool:
+        return not any(key.item == item for key in self._unpriced)
 
 
 def _ordered(start: datetime, end: datetime) -> tuple[datetime, datetime, int]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Mapping
 from datetime import datetime
 from typing import Final
 
-from modelmeter.api.names import HELD_AT_FIRST, LABEL_STAGE, METERING_FINALIZER
+from modelmeter.api.names import HELD_AT_FIRST, LABEL_STAGE, METERING_FINALIZER, PRICE_PROFILE
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
 from modelmeter.meter.lifetime import TERMINAL, bound_at, capacity_changed_at, ended_at, resized_at, scheduled_at
@@ -77,7 +77,7 @@ def _stage(metadata: Metadata) -> str:
 
 def was_released(pod: Pod) -> bool:
     """Whether a finished pod is on the ledger already, however long it stays: we noted it, and let go of it."""
-    noted = HELD_AT_FIRST in pod.metadata.annotations
+    noted = PRICE_PROFILE in pod.metadata.annotations
     return noted and pod.status.phase in TERMINAL and METERING_FINALIZER not in pod.metadata.finalizers
 
 

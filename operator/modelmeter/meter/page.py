@@ -86,6 +86,7 @@ class Page:
     month: str
     posted_through: datetime
     currency: str = ""
+    price_book: str = ""
     closed: bool = False
     ended: bool = False
     lines: Mapping[LineKey, Mapping[str, int]] = field(default_factory=dict)
@@ -136,6 +137,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
         month=spec.month,
         posted_through=instant(spec.posted_through),
         currency=spec.currency,
+        price_book=spec.price_book,
         closed=spec.closed,
         ended=spec.ended,
         lines={
@@ -193,6 +195,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
         model=page.model,
         month=page.month,
         currency=page.currency,
+        price_book=page.price_book,
         posted_through=rfc3339(page.posted_through),
         closed=page.closed,
         ended=page.ended,
