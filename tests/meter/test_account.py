@@ -159,6 +159,14 @@ def test_a_claim_that_grows_costs_its_new_size_from_then_on_only() -> None:
     assert seconds_of(settle(sheet, gone, PRICES), STORAGE) == 10 * 400 + 25 * 650
 
 
+def test_a_claim_is_on_the_page_at_once_though_our_clock_is_behind() -> None:
+    claim = Holding("c", at(100), None, {STORAGE: 10}, Profile())
+    sheet = account(page(), facts(40, claim, prices=PRICES)).page
+    assert sheet.open == {"c": {STORAGE: 10}}
+    grown = replace(claim, amounts={STORAGE: 20}, resized=at(160))
+    assert seconds_of(account(sheet, facts(200, grown, prices=PRICES)).page, STORAGE) == 10 * 60 + 20 * 40
+
+
 def test_what_grew_before_anybody_looked_is_estimated() -> None:
     held = replace(pod("a", 0, 1000), resized=at(300))
     sheet = settle(page(), held, PRICES)

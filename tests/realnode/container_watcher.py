@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ class ContainerWatcher(PodWatcher):
         self._directory = cluster.directory
         self._containers: dict[str, set[str]] = {}
         self._sandboxes: dict[str, set[str]] = {}
+        self._disrupted: dict[str, datetime] = {}
         super().__init__(cluster, namespace)
 
     def gpu_seconds(self, until: datetime | None = None) -> int:
@@ -40,16 +42,21 @@ class ContainerWatcher(PodWatcher):
                 found.add(state.get("containerID", "").removeprefix("containerd://"))
         if status.get("phase") in ("Succeeded", "Failed") and self.pods[uid].finished is None:
             self.pods[uid].finished = datetime.now(UTC)  # it has ended: containerd knows when
+        for condition in status.get("conditions", ()):
+            if condition["type"] == "DisruptionTarget":
+                self._disrupted[uid] = datetime.fromisoformat(condition["lastTransitionTime"])
         for path in self._directory.glob(f"nodes/*/{SANDBOXES}/*/hostname"):
-            if path.exists() and path.read_text().strip() == pod["metadata"]["name"]:
-                self._sandboxes.setdefault(uid, set()).add(path.parent.name)
+            with suppress(OSError):  # it comes and goes
+                if path.read_text().strip() == pod["metadata"]["name"]:
+                    self._sandboxes.setdefault(uid, set()).add(path.parent.name)
 
     def _end(self, uid: str, exits: dict[str, datetime]) -> datetime | None:
         sandbox = max((exits[name] for name in self._sandboxes.get(uid, ()) if name in exits), default=None)
         container = max((exits[name] for name in self._containers[uid] if name in exits), default=None)
         if container and sandbox and sandbox - container < STOPPING:
             return container.replace(microsecond=0)
-        end = sandbox or container
+        # Of a node that is gone, nobody recorded an end.
+        end = sandbox or container or self._disrupted.get(uid)
         return end and end.replace(microsecond=0)
 
     def _exits(self) -> dict[str, datetime]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "bad-source": {"model": {"source": "pvc://models/nothing", "labels": ["phones", "books"]}},
     "disk-full": {"storage": {"size": "64Mi"}},
     "tiny": {"serving": {"resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "40Mi"}}}},
-    "crashing": {"serving": {"env": [{"name": "LD_LIBRARY_PATH", "value": "/nowhere"}]}},
+    "crashing": {"serving": {"env": [{"name": "PATH", "value": "/usr/local/bin"}]}},
     "slow": {"serving": {"resources": {**SMALL, "limits": {"memory": "1Gi", "cpu": "250m"}}}},
 }
 
@@ -42,27 +44,27 @@ except OSError as error:
 
 @pytest.fixture(scope="module")
 def troubled(installed: Cluster, tenants: dict[str, Tenant]) -> dict[str, Tenant]:
-    """One model for each trouble. What takes longest begins here: a Triton that hangs, a node that is lost."""
+    """One model for each trouble."""
     for name, spec in TROUBLES.items():
         tenants[name] = Tenant(installed, name, **spec)
-    tenants["lost"].wait_answer()
-    installed.stop("real-spot", kill=True)
-    installed.kubectl("delete", "node", "real-spot", "--wait=false")
-    hanging = tenants["hanging"]
-    hanging.wait_answer()
-    container = hanging.container()["containerID"].removeprefix("containerd://")
-    inner.ctr(installed, "real-gpu", "tasks", "kill", "--signal=SIGSTOP", container)
     return tenants
 
 
-def test_an_image_that_does_not_exist(troubled: dict[str, Tenant]) -> None:
-    tenant = troubled["no-image"]
-    message = tenant.wait_reason("ImageNotPulled")
-    assert MISSING_IMAGE in message
-    assert "spec.serving.imagePullSecrets" in message
-    assert tenant.condition("no-image", "ModelAvailable")["status"] == "True"
-    assert tenant.warnings() == ["ImageNotPulled"]
-    tenant.settle()
+@pytest.fixture(scope="module", autouse=True)
+def long_ones(troubled: dict[str, Tenant]) -> Iterator[Future[None]]:
+    """What takes long begins beside the other tests: a Triton hangs, a node is gone."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor.submit(begin, troubled["hanging"], troubled["lost"])
+
+
+def begin(hanging: Tenant, lost: Tenant) -> None:
+    """Once both models answer, stop one's processes and end the other's node, which nobody will bring back."""
+    hanging.wait_answer(150)
+    container = hanging.container()["containerID"].removeprefix("containerd://")
+    inner.ctr(hanging.cluster, "real-gpu", "tasks", "kill", "--signal=SIGSTOP", container)
+    lost.wait_answer()
+    lost.cluster.stop("real-spot", kill=True)
+    lost.cluster.kubectl("delete", "node", "real-spot", "--wait=false")
 
 
 def test_a_source_that_does_not_exist_and_is_corrected(troubled: dict[str, Tenant]) -> None:
@@ -83,6 +85,16 @@ def test_a_full_disk_and_then_a_larger_one(troubled: dict[str, Tenant]) -> None:
     assert tenant.warnings() == ["ModelLoadFailed"]
     tenant.change({"storage": {"size": "1Gi"}})
     tenant.wait_answer()
+    tenant.settle()
+
+
+def test_an_image_that_does_not_exist(troubled: dict[str, Tenant]) -> None:
+    tenant = troubled["no-image"]
+    message = tenant.wait_reason("ImageNotPulled")
+    assert MISSING_IMAGE in message
+    assert "spec.serving.imagePullSecrets" in message
+    assert tenant.condition("no-image", "ModelAvailable")["status"] == "True"
+    assert tenant.warnings() == ["ImageNotPulled"]
     tenant.settle()
 
 
@@ -125,14 +137,19 @@ def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
     tenant.settle()
 
 
-def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant]) -> None:
+def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant], long_ones: Future[None]) -> None:
+    long_ones.result()
     tenant = troubled["hanging"]
     tenant.wait("a restart", lambda: tenant.container()["restartCount"] == 1, 150)
     tenant.wait_answer()
     tenant.settle()
 
 
-def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant]) -> None:
+def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant], long_ones: Future[None]) -> None:
+    long_ones.result()
     tenant = troubled["lost"]
     message = tenant.wait_reason("NoNodeFits", 150)
     assert "Add a node that fits" in message
+    tenant.wait("an estimate", lambda: tenant.status("lost")["cost"].get("estimated"))
+    pages = tenant.settle()
+    assert {line["certainty"] for line in pages[-1]["lines"] if line["item"] == "gpu"} == {"exact", "estimated"}

@@ -195,6 +195,9 @@ class World:
         await self._until(self._history.length)
         self.truth.deleted = self._server.now()
         self._server.delete(MODEL)
+        if next(self._server.select("deployments"), None) is None:
+            # The operator never came to make it, so nothing else ends the pods.
+            self._over.set()
 
     def _changed(self, key: Key, before: Object | None, after: Object | None) -> None:
         """Controllers: pods go with their Deployment, claims are bound, and protected while they are used."""

@@ -24,6 +24,9 @@ ADVANCE_EVERY: Final = timedelta(hours=6)
 AT_ONCE: Final = 500
 """How many pods and claims one write of a page settles."""
 
+SECOND: Final = timedelta(seconds=1)
+"""The grain of the API's times; a claim is on the page a second after it was bound, by whatever clock."""
+
 NO_TARIFF: Final = Tariff(None)
 
 
@@ -120,7 +123,8 @@ def check(page: Page) -> None:
 
 def _dated(facts: Facts) -> Facts:
     """The same with a clock that is not behind what the API server has dated already."""
-    dated = (facts.terms.since, facts.terms.until, *(held.resized for held in facts.holdings))
+    bound = (held.start + SECOND for held in facts.holdings if STORAGE in held.amounts)
+    dated = (facts.terms.since, facts.terms.until, *(held.resized for held in facts.holdings), *bound)
     return replace(facts, now=max((facts.now, *(at for at in dated if at is not None))))
 
 
