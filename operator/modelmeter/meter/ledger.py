@@ -109,7 +109,8 @@ def reprice(page: Page, tariff: Tariff) -> Page:
     if not any(step.price for key in page.unpriced for step in tariff.split(key.item, key.profile, key.start, key.end)):
         return page
     posting = _Posting(replace(page, unpriced={}), tariff)
-    for key, amount in page.unpriced.items():
+    # What takes back comes last: it looks for what was posted.
+    for key, amount in sorted(page.unpriced.items(), key=lambda span: span[1] < 0):
         posting.item(key.item, amount, key.profile, key.certainty, key.start, key.end)
     return posting.page()
 
@@ -230,7 +231,7 @@ class _Posting:
             self._line(item, _NO_PRICE, certainty, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
-            if step.price is None and not (amount < 0 and self._all_priced(item)):
+            if step.price is None and not (amount < 0 and self._all_priced(item, -amount, step.start, step.end)):
                 key = SpanKey(item, profile, certainty, step.start, step.end)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
@@ -268,8 +269,18 @@ class _Posting:
         alike = sorted(filter(has, others), key=lambda line: (line.unit_price != key.unit_price, line))
         return alike[0] if alike else key
 
-    def _all_priced(self, item: str) -> bool:
-        return not any(key.item == item for key in self._unpriced)
+    def _all_priced(self, item: str, amount: int, start: datetime, end: datetime) -> bool:
+        """Whether what is to be taken back stands on lines, and none of the item is unpriced."""
+        lines = [days for key, days in self._lines.items() if key.item == item and not key.correction]
+        return (
+            not any(key.item == item for key in self._unpriced)
+            and all(
+                any(days.get(f"{at.day:02}", 0) >= amount * seconds for days in lines)
+                for at, seconds in pieces_by_day(start, end)
+                if month_of(at) == self._page.month
+            )
+            and month_of(start) == self._page.month
+        )
 
 
 def _merged(spans: Mapping[SpanKey, int]) -> dict[SpanKey, int]:
