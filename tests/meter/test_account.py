@@ -53,6 +53,16 @@ def test_what_is_taken_back_is_taken_back_at_the_price_that_it_was_posted_at() -
     assert (carry(lost).cost["compute"], carry(lost).estimated, lost.unpriced) == (6, 0, {})
 
 
+def test_an_unpriced_span_that_takes_back_is_no_line_without_a_price() -> None:
+    """Found by the simulation (seed 2026): repricing another item met the span that takes back first."""
+    nothing = tariff()
+    sheet = advance(page(), [pod("a", 0)], at(100), nothing)
+    sheet = settle(sheet, replace(pod("a", 0, 60), certainty="estimated"), nothing)
+    sheet = account(sheet, facts(200, prices=tariff({"item": "gpu", "price": "36"}))).page
+    assert not [key for key in sheet.lines if key.item != REPLICA and not key.unit_price]
+    assert (carry(sheet).cost["compute"], seconds_of(sheet, "cpu")) == (Fraction("0.6"), 2000 * 60)
+
+
 def test_what_was_posted_past_the_true_end_is_taken_back() -> None:
     posted = advance(page(), [pod("a", 0)], at(1000), PRICES)
     assert seconds_of(settle(posted, pod("a", 0, 400), PRICES), GPU) == 400

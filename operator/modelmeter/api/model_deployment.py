@@ -13,7 +13,9 @@ from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityStr
 
 SOURCE_PATTERNS = (r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$", r"^https://[^/?# ]+([/?].*)?$")
 GPU_PATTERN = r"^[a-z0-9.-]+/(gpu|mig-[a-z0-9.]+)([.]shared)?$"
-GPU_MESSAGE = "resource must be a GPU's, or nobody could say what it costs: VENDOR/gpu, VENDOR/gpu.shared, VENDOR/mig-..."
+GPU_MESSAGE = (
+    "resource must be a GPU's, or nobody could say what it costs: VENDOR/gpu, VENDOR/gpu.shared, VENDOR/mig-..."
+)
 SOURCE_MESSAGE = (
     "source must begin with pvc:// (pvc://CLAIM/path) or https:// (https://HOST/path, an archive or a folder)"
 )

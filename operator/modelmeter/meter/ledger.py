@@ -112,7 +112,8 @@ def reprice(page: Page, tariff: Tariff) -> Page:
     if not any(step.price for key in page.unpriced for step in tariff.split(key.item, key.profile, key.start, key.end)):
         return page
     posting = _Posting(replace(page, unpriced={}), tariff)
-    for key, amount in page.unpriced.items():
+    # What takes back comes last: it looks for what was posted.
+    for key, amount in sorted(page.unpriced.items(), key=lambda span: span[1] < 0):
         mark = _Mark(key.certainty, key.share, key.stage, key.reason)
         posting.item(key.item, amount, key.profile, mark, key.start, key.end)
     return posting.page()
@@ -243,8 +244,8 @@ class _Posting:
             self._line(item, _NO_PRICE, mark, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
-            if step.price is None and not (amount < 0 and self._all_priced(item)):
-                key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
+            key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
+            if step.price is None and not (amount < 0 and self._all_priced(key, -amount)):
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
                 self._line(item, step.price or _NO_PRICE, mark, amount, step.start, step.end)
@@ -281,8 +282,18 @@ class _Posting:
         others = [line for line in self._lines if same(line) == same(key) and has(line)]
         return min(others, key=lambda line: (line.unit_price != key.unit_price, line), default=key)
 
-    def _all_priced(self, item: str) -> bool:
-        return not any(key.item == item for key in self._unpriced)
+    def _all_priced(self, span: SpanKey, amount: int) -> bool:
+        """Whether `amount` units that are to be taken back stand on lines, and none of the item is unpriced."""
+        month, pieces = self._page.month, list(pieces_by_day(span.start, span.end))
+        lines = [
+            days
+            for key, days in self._lines.items()
+            if (key.item, key.share, key.correction) == (span.item, span.share, "")
+        ]
+        return not any(key.item == span.item for key in self._unpriced) and all(
+            month_of(at) == month and any(days.get(f"{at.day:02}", 0) >= amount * seconds for days in lines)
+            for at, seconds in pieces
+        )
 
 
 def _ordered(start: datetime, end: datetime) -> tuple[datetime, datetime, int]:
