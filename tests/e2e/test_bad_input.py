@@ -203,8 +203,8 @@ def test_an_unpriced_pod_is_metered_and_priced_later(user: User) -> None:
     user.apply(book(name))
     user.apply(model("later", pricing={"priceBook": name}))
     status = user.wait(
-        "unpriced usage",
-        lambda: (s := user.status("later")) and (s.get("cost") or {}).get("unpriced") and s,
+        "unpriced GPU-seconds",  # the claim may be bound, and unpriced, before the pod has a GPU
+        lambda: (s := user.status("later")) and ((s.get("cost") or {}).get("unpriced") or {}).get("gpuSeconds") and s,
     )
     assert int(status["cost"]["unpriced"]["gpuSeconds"]) == int(status["usage"]["gpuSeconds"])
     assert user.condition("later", "Priced")["reason"] == "NoRate"

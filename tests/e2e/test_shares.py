@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -23,6 +24,8 @@ TAINT = {"key": "tests.modelmeter.dev/shares", "value": "true", "effect": "NoSch
 TOLERATION = {"key": TAINT["key"], "operator": "Exists", "effect": "NoSchedule"}
 PRODUCT = "nvidia.com/gpu.product"
 HOST = "kubernetes.io/hostname"
+ALONE_SECONDS = 2
+"""How long a pod has a claim to itself: long enough for the API's whole seconds."""
 POOLS = (
     NodePool(
         name="mig",
@@ -204,12 +207,14 @@ def test_a_claim_that_two_models_use_is_divided_between_them(user: User, watcher
     claims = {"resourceClaims": [{"name": "gpu", "resourceClaimName": "gpu"}]}
     user.apply(labelled("a", "first", **claims))
     adopted(user, "a")
+    time.sleep(ALONE_SECONDS)
     user.apply(labelled("b", "second", **claims))
     adopted(user, "b")
     for name in "ab":
         user.wait(f"{name} to run", lambda name=name: user.get("pod", name)["status"]["phase"] == "Running")  # type: ignore[misc]
     user.kubectl("delete", "pod", "b", "--wait=false")
     user.wait("b's end", lambda: not user.get("pod", "b"))
+    time.sleep(ALONE_SECONDS)
     user.kubectl("delete", "pod", "a", "--wait=false")
     user.wait("a's end", lambda: not user.get("pod", "a"))
     user.wait("the watcher to see it", lambda: all(seen.gone for seen in watcher.pods.values()))
