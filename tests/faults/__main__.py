@@ -1,4 +1,7 @@
-"""`python -m tests.faults`: the whole matrix, or a part of it; prints a table, exits 1 where something is breached."""
+"""`python -m tests.faults`: the whole matrix, or a part of it, as a table.
+
+The exit status is 1 where something is breached; with a planted mutation, where it is not found.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,11 @@ async def run(options: argparse.Namespace, directory: Path) -> int:
             cases = list(whole(len(reference.verdict.writes), plane))
         done = await matrix.play(on, _chosen(cases, options), options.parallel)
     print(matrix.render(done))
-    return int(any(entry.verdict.breaches for entry in done))
+    breached = any(entry.verdict.breaches for entry in done)
+    if options.mutation:
+        print(f"{options.mutation}: {'found' if breached else 'NOT FOUND'}")
+        return int(not breached)
+    return int(breached)
 
 
 def _chosen(cases: list[Case], options: argparse.Namespace) -> Iterator[Case]:
