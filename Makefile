@@ -41,6 +41,10 @@ demo: setup ## The main job on an embedded control plane (DEMO_SECONDS=60 ends b
 bench: setup ## Speed and memory, each figure beside its reference
 	@$(BIN)/python -m tests.bench
 
+.PHONY: faults
+faults: setup ## Everything goes wrong between operator and API server (MUTATION=NAME plants a bug that must be found)
+	@$(BIN)/python -m tests.faults $(if $(MUTATION),--mutation $(MUTATION)) $(FAULTS)
+
 .PHONY: crds
 crds: setup ## Generate crds/*.yaml and the chart's copies from the pydantic models
 	@$(BIN)/python -m tests.generate crds

@@ -49,6 +49,7 @@ async def measure(cluster: Cluster, operator: Operator, sizes: Sizes) -> None:
         await scenarios.cold_start(bench)
         await scenarios.steady(bench)
         await scenarios.release(bench)
+        await scenarios.release_latency(bench)
         await scenarios.burst(bench)
     print(f"{sizes.models} ModelDeployments, {sizes.pods} metered pods, burst of {sizes.burst}; {os.cpu_count()} CPUs")
     print(render(bench.figures))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from modelmeter.cluster.client import Client
 from modelmeter.meter.objects import Pod
 from modelmeter.settings import Settings
-from tests.bench import load
+from tests.bench import latency, load
 from tests.bench.figures import Figure, Goal
 from tests.bench.process import cpu_seconds, peak_rss_mib
 from tests.bench.worker import Sample, sample
@@ -28,6 +28,7 @@ REPLICAS: Final = 25
 ENDING: Final = 5
 """Replicas of each model that end at once."""
 STEADY_SECONDS: Final = 60
+LATENCY_SECONDS: Final = 20
 BURST: Final = "burst"
 CHILDREN: Final = ("PersistentVolumeClaim", "ConfigMap", "Service", "Deployment")
 
@@ -177,6 +178,32 @@ async def release(bench: Bench) -> None:
     bench.add("pods settled and released", "/s", rate, bare.number / bare.wall_seconds,
               "bare finalizer patches", Goal("ratio", 0.6, at_least=True))  # fmt: skip
     await asyncio.to_thread(bench.operator.start)
+
+
+async def release_latency(bench: Bench) -> None:
+    """Pods that end at a steady rate, each released as soon as it is settled."""
+    number = min(LATENCY_SECONDS * latency.RATE, bench.sizes.pods // 3)
+    say(f"{number} pods end, {latency.RATE} a second")
+    ours = latency.middle_and_p99(await latency.measure(bench.client, number))
+    await all_ready(bench)
+    bench.operator.kill()
+    bare = asyncio.create_task(bench.sample("release_seen", number))
+    reference = latency.middle_and_p99(await latency.measure(bench.client, number))
+    await bare
+    await asyncio.to_thread(bench.operator.start)
+    await all_ready(bench)
+    for name, measured, beside, bound in zip(("median", "p99"), ours, reference, (2, 5), strict=True):
+        bench.add(f"release of an ended pod: {name}", "s", measured, beside,
+                  f"bare finalizer patches, {latency.RATE}/s too", Goal("measured", bound))  # fmt: skip
+
+
+async def all_ready(bench: Bench) -> None:
+    """Wait until every pod that ended is replaced."""
+
+    async def ready() -> bool:
+        return sum(map(load.ready, await load.pods(bench.client))) == bench.sizes.pods
+
+    await load.until("all pods replaced", ready, every_seconds=2)
 
 
 async def end_pods(bench: Bench) -> int:

@@ -18,14 +18,16 @@ from typing import Any
 
 import kopf  # noqa: F401  so that its memory is in every figure, as in the operator's
 
-from modelmeter.api.names import METERING_FINALIZER
+from modelmeter.api.names import LABEL_MODEL, METERING_FINALIZER
 from modelmeter.api.resources import model_deployment
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path, path_of
+from modelmeter.cluster.reflector import Reflector
 from modelmeter.control.operator import Operator
+from modelmeter.meter.objects import Pod
 from modelmeter.provision.children import desired
 from modelmeter.settings import DEFAULT_LOADER_IMAGE, Settings
 from tests.bench.load import connected, each, held, model, pods
@@ -67,6 +69,29 @@ async def release(client: Client, _: int) -> tuple[int, Work]:
     )
 
 
+async def release_seen(client: Client, number: int) -> tuple[int, Work]:
+    """Finalizer patches of so many pods, each as its end is seen."""
+
+    async def work() -> None:
+        seen: dict[str, asyncio.Task[None]] = {}
+        enough = asyncio.Event()
+
+        def changed(_: Pod | None, pod: Pod | None) -> None:
+            if pod is not None and held(pod) and pod.metadata.uid not in seen:
+                at, uid = path("Pod", pod.metadata.namespace, pod.metadata.name), pod.metadata.uid
+                patch = remove_finalizer(client, at, uid, pod.metadata.finalizers, METERING_FINALIZER)
+                seen[uid] = asyncio.create_task(patch)
+                if len(seen) == number:
+                    enough.set()
+
+        watching = asyncio.create_task(Reflector(client, path("Pod"), Pod, changed, LABEL_MODEL).run())
+        await enough.wait()
+        await asyncio.gather(*seen.values())
+        watching.cancel()
+
+    return number, work
+
+
 async def apply(client: Client, number: int) -> tuple[int, Work]:
     """Server-side applies of the children of so many models."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
@@ -94,7 +119,7 @@ async def status(client: Client, _: int) -> tuple[int, Work]:
     return len(models), lambda: each(one, models, parallel=1)
 
 
-WORKS = {work.__name__: work for work in (list_pods, prepare, release, apply, status)}
+WORKS = {work.__name__: work for work in (list_pods, prepare, release, release_seen, apply, status)}
 
 
 def sample(kubeconfig: Path, name: str, number: int = 0) -> Sample:

@@ -79,3 +79,25 @@ async def test_what_fails_comes_back_and_stops_nobody() -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert sorted(done) == ["a", "a", "b", "b"]
+
+
+async def test_attempts_before_their_time_make_no_later_one_wait_longer() -> None:
+    done: list[str] = []
+
+    async def work(key: str) -> None:
+        done.append(key)
+        if len(done) <= 6:
+            raise ClusterError(500, "InternalError", "etcd is away")
+
+    queue = WorkQueue("test", work)
+    task = asyncio.create_task(queue.run(1))
+    for number in range(1, 7):
+        queue.add("a")
+        while len(done) < number or not queue._timers:
+            await asyncio.sleep(0)
+    async with asyncio.timeout(3 * FIRST_RETRY_SECONDS):
+        while len(done) < 7:
+            await asyncio.sleep(0.05)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,4 +1,7 @@
-"""`python -m tests.faults`: the whole matrix, or a part of it; prints a table, exits 1 where something is breached."""
+"""`python -m tests.faults`: the whole matrix, or a part of it, as a table.
+
+The exit status is 1 where something is breached; with a planted mutation, where it is not found.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,18 @@ async def run(options: argparse.Namespace, directory: Path) -> int:
     async with matrix.ground(directory, environment) as (on, plane):
         if options.short:
             cases = list(short(plane))
+        elif options.mutation:
+            cases = list(whole(1, plane))
         else:
             (reference,) = await matrix.play(on, [Case("reference", "none", Fault)])
             cases = list(whole(len(reference.verdict.writes), plane))
         done = await matrix.play(on, _chosen(cases, options), options.parallel)
     print(matrix.render(done))
-    return int(any(entry.verdict.breaches for entry in done))
+    breached = any(entry.verdict.breaches for entry in done)
+    if options.mutation:
+        print(f"{options.mutation}: {'found' if breached else 'NOT FOUND'}")
+        return int(not breached)
+    return int(breached)
 
 
 def _chosen(cases: list[Case], options: argparse.Namespace) -> Iterator[Case]:
@@ -47,9 +56,15 @@ def main() -> int:
     parser.add_argument("--point", action="append", help="this point of injection (again: this too)")
     parser.add_argument("--every", type=int, default=1, metavar="K", help="each Kth case only")
     parser.add_argument("--parallel", type=int, default=matrix.PARALLEL, help="runs at once")
-    parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="run a copy of the product with this bug")
+    parser.add_argument(
+        "--mutation",
+        choices=sorted(MUTATIONS),
+        help="run a copy of the product with this bug, by default under the faults that must find it",
+    )
     parser.add_argument("--keep", type=Path, help="directory for logs, kept")
     options = parser.parse_args()
+    if options.mutation and not options.only:
+        options.only = [MUTATIONS[options.mutation].found_by]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.keep:

@@ -103,23 +103,34 @@ class Admin:
                 raise
 
     async def watch(self, path: str, selector: str = "") -> AsyncIterator[tuple[str, Object]]:
-        """All objects as ADDED, then all changes without a gap, for ever."""
+        """All objects as ADDED, then all changes, for ever; where a watch cannot go on, a list tells what changed."""
         query = f"labelSelector={selector}" if selector else ""
-        listed = await self.call("GET", f"{path}?{query}")
-        version = listed["metadata"]["resourceVersion"]
-        for item in listed["items"]:
-            yield "ADDED", item
+        version, known = "", dict[str, Object]()
         while True:
+            if not version:
+                listed = await self.call("GET", f"{path}?{query}")
+                version = listed["metadata"]["resourceVersion"]
+                found = {item["metadata"]["uid"]: item for item in listed["items"]}
+                for item in found.values():
+                    yield "ADDED", item
+                for uid in known.keys() - found.keys():
+                    yield "DELETED", known[uid]
+                known = found
             try:
                 url = f"{self._server}{path}?{query}&watch=true&allowWatchBookmarks=true&resourceVersion={version}"
                 async with self._session.get(url) as answer:
                     async for line in _lines(answer):
                         event = json.loads(line)
                         if event["type"] == "ERROR":
-                            raise Refused(event["object"].get("code", 0), f"watch of {path}: {event['object']}")
-                        version = event["object"]["metadata"]["resourceVersion"]
+                            version = ""
+                            break
+                        item = event["object"]
+                        version = item["metadata"]["resourceVersion"]
                         if event["type"] != "BOOKMARK":
-                            yield event["type"], event["object"]
+                            known[item["metadata"]["uid"]] = item
+                            if event["type"] == "DELETED":
+                                del known[item["metadata"]["uid"]]
+                            yield event["type"], item
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(PAUSE_SECONDS)

@@ -27,8 +27,13 @@ from tests.faults.faults import (
 
 WATCHED: Final = ("pods", "persistentvolumeclaims", "modeldeployments", "deployments", "pricebooks")
 """Kinds whose events meet faults: what is metered, what is asked for, a child, and prices."""
-LISTED: Final = ("pods", "persistentvolumeclaims", "coststatements", "deployments", "modeldeployments")
+METERED: Final = ("pods", "persistentvolumeclaims", "coststatements")
+"""Kinds whose lists make the ledger."""
+LISTED: Final = (*METERED, "deployments", "modeldeployments")
 RELEASE: Final = "release"
+PAGES: Final = "coststatements"
+PAGE_WRITES: Final = range(1, 12)
+"""Of the reference run: each model's page is created, then written as pods and claims end, then closed."""
 EVERY: Final = 8
 """Writes from one point to the next, for classes that do not take every one."""
 
@@ -58,6 +63,12 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
     for after in (False, True):
         for at in every:
             yield Case(f"kill-{'after' if after else 'before'}", str(at), partial(Kill, at, after))
+    for at in PAGE_WRITES:
+        for after in (False, True):
+            yield Case(f"page: kill-{'after' if after else 'before'}", str(at), partial(Kill, at, after, kind=PAGES))
+            yield Case(
+                f"page: 409 {'after' if after else 'before'}", str(at), partial(Refuse, at, 409, after, kind=PAGES)
+            )
     for status, after in ((409, False), (422, False), (429, False), (500, False), (409, True), (500, True)):
         for at in some:
             yield Case(f"{status}{' answer lost' if after else ''}", str(at), partial(Refuse, at, status, after))
@@ -65,7 +76,7 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
         for at in some:
             yield Case(f"reset {'after' if after else 'before'}", str(at), partial(Refuse, at, 0, after))
     for status in (429, 500):
-        yield Case(f"{status} at times", "every 5th call", partial(Sometimes, 5, status))
+        yield Case(f"{status} at times", "1 of 5 calls", partial(Sometimes, 5, status))
     for kind in WATCHED:
         yield Case("watch: delayed", kind, partial(Delay, kind, seconds=3))
         yield Case("watch: duplicated", kind, partial(Duplicate, kind))
@@ -77,7 +88,8 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
         yield Case("watch: hangs, then cut", kind, partial(Hang, kind, 2, seconds=10))
         yield Case("watch: hangs", kind, partial(Hang, kind, 2, seconds=400))
     for at in some:
-        yield Case("stale lists after a kill", f"all {at}", partial(Stale, at, LISTED))
+        yield Case("stale lists of usage after a kill", str(at), partial(Stale, at, METERED))
+        yield Case("stale lists of all after a kill", str(at), partial(Stale, at, LISTED))
         yield Case("two operators", str(at), partial(Two, at))
     for at in range(1, writes + 1, 3 * EVERY):
         yield Case("API server down 20 s", str(at), partial(Down, at, 20))
@@ -101,7 +113,7 @@ def short(plane: Plane) -> Iterator[Case]:
     yield Case("watch: delayed, twice", "all", lambda: Several(*_on_all(Delay, seconds=2), *_on_all(Duplicate)))
     yield Case("watch: reordered", "all", lambda: Several(*_on_all(Reorder)))
     yield Case("watch: dropped, Gone", "all", lambda: Several(*_lost()))
-    yield Case("watch: hangs; stale lists", "pods; 75", lambda: Several(Hang("pods", 4, seconds=8), Stale(75, LISTED)))
+    yield Case("watch: hangs; stale lists", "pods; 75", lambda: Several(Hang("pods", 4, seconds=8), Stale(75, METERED)))
     yield Case("two operators", "20", partial(Two, 20))
     yield Case("API server down 20 s", "45", partial(Down, 45, 20))
     yield Case(f"{RELEASE}, a page broken", "500 at times", partial(Sometimes, 5, 500))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -78,16 +79,31 @@ class Fault:
 
 
 @dataclass
-class Kill(Fault):
-    """The operator is killed at the nth write: before the API server has it, or before the answer arrives."""
+class Nth(Fault):
+    """Something happens to the nth write of a kind, or of all."""
 
     at: int
+    kind: str = field(default="", kw_only=True)
+    _count: int = field(default=0, init=False)
+
+    def met(self, call: Call) -> bool:
+        """Count a write; whether it is the one."""
+        self._count += self.kind in ("", call.kind)
+        if self.kind not in ("", call.kind) or self._count != self.at:
+            return False
+        self.fired += 1
+        return True
+
+
+@dataclass
+class Kill(Nth):
+    """The operator is killed: before the API server has the write, or before the answer arrives."""
+
     after: bool
 
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
-        if number != self.at:
+        if not self.met(call):
             return await forward()
-        self.fired += 1
         if self.after:
             await forward()
         self.hands.kill()
@@ -95,21 +111,18 @@ class Kill(Fault):
 
 
 @dataclass
-class Refuse(Fault):
-    """The nth write, and `times` - 1 after it, get this answer; status 0 is a connection that is reset.
+class Refuse(Nth):
+    """The write gets this answer; status 0 is a connection that is reset.
 
     `after`: the API server has carried it out nevertheless, and the truth about it is lost.
     """
 
-    at: int
     status: int
     after: bool = False
-    times: int = 1
 
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
-        if not self.at <= number < self.at + self.times:
+        if not self.met(call):
             return await forward()
-        self.fired += 1
         if self.after:
             await forward()
         if self.status == 0:
@@ -119,19 +132,18 @@ class Refuse(Fault):
 
 @dataclass
 class Sometimes(Fault):
-    """Every nth call of any kind gets this answer."""
+    """One of so many calls, of any kind, gets this answer; which ones is the same in every run."""
 
-    every: int
+    of: int
     status: int
     lasts_seconds = 60.0
-    _calls: int = field(default=0, init=False)
+    _chance: random.Random = field(default_factory=lambda: random.Random(1), init=False, repr=False)
 
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
         return await self.read(call, forward)
 
     async def read(self, call: Call, forward: Forward) -> Answer:
-        self._calls += 1
-        if self._calls % self.every:
+        if self._chance.randrange(self.of):
             return await forward()
         self.fired += 1
         return refusal(self.status)

@@ -13,41 +13,37 @@ from tests.cluster.chart import CHECKOUT
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """In one file, one text becomes another; `found_by` is the class of faults whose runs must fail."""
+    """In one file, one text becomes another; runs of the class `found_by` must fail."""
 
     file: str
     before: str
     after: str
     found_by: str
-    points: tuple[int, ...]
-    """Writes of the reference run at which that class shows it."""
 
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     "release-before-persist": Mutation(
         "control/metering.py",
-        "                await self._write(account, advance)\n                break\n",
-        "                for kind, item in list(self._objects(account)):\n"
-        "                    ended = kind == 'Pod' and item.status.phase in ('Succeeded', 'Failed')\n"
-        "                    if ended and METERING_FINALIZER in item.metadata.finalizers:\n"
-        "                        await self._let_go(kind, item.metadata)\n"
-        "                await self._write(account, advance)\n                break\n",
-        "kill-before",
-        (72, 73, 74, 75, 76, 96, 98, 100, 102),
+        "    async def _store(self, account: Account, page: Page) -> None:\n",
+        "    async def _store(self, account: Account, page: Page) -> None:\n"
+        "        account.page = page\n"
+        "        await self._release(account)\n",
+        "page: kill-before",
     ),
     "conflict-is-success": Mutation(
-        "control/metering.py",
-        "                await self._reload(account)\n",
-        "                break\n",
-        "409",
-        (72, 73, 93, 96, 98, 102),
+        "cluster/client.py",
+        '        return await self._request("PUT", path, body, query={"fieldManager": FIELD_MANAGER})\n',
+        "        try:\n"
+        '            return await self._request("PUT", path, body, query={"fieldManager": FIELD_MANAGER})\n'
+        "        except Conflict:\n"
+        "            return msgspec.json.encode(body)\n",
+        "page: 409 before",
     ),
     "settled-is-forgotten": Mutation(
-        "meter/ledger.py",
-        "settled={**page.settled, held.uid: None})",
-        "settled={held.uid: None})",
-        "kill-before",
-        (94, 97, 100, 103),
+        "meter/page.py",
+        "instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled}",
+        "None for entry in spec.settled[:0]}",
+        "page: kill-after",
     ),
 }
 

@@ -38,6 +38,9 @@ class WorkQueue:
         """Work on `key` in its turn, `urgent` before all that is not; once more if it is being worked on now."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
+            if key in self._failures:
+                # Tried before its time: if that fails too, it waits as long as now, not longer.
+                self._failures[key] -= 1
         if key in self._working:
             self._again[key] = urgent or self._again.get(key, False)
             return
@@ -52,7 +55,11 @@ class WorkQueue:
         """Work on `key` in a while, unless it is added before; the latest call holds."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._due, key)
+
+    def _due(self, key: str) -> None:
+        del self._timers[key]
+        self.add(key)
 
     async def run(self, workers: int) -> None:
         """Work until cancelled."""
