@@ -51,7 +51,10 @@ def up(options: argparse.Namespace) -> int:
         pools = [replace(NodePool(), **{name: value for name, value in given.items() if value is not None})]
     machines = MACHINES if options.real_node else ()
     cluster = Cluster.up(options.dir, pools, machines)
-    print(f"{sum(pool.nodes for pool in pools) + len(machines)} nodes are Ready, the API server is {cluster.server}", file=sys.stderr)
+    print(
+        f"{sum(pool.nodes for pool in pools) + len(machines)} nodes are Ready, the API server is {cluster.server}",
+        file=sys.stderr,
+    )
     print(f"end it with: python -m tests.cluster down --dir {options.dir}", file=sys.stderr)
     print(cluster.kubeconfig)
     return 0

@@ -44,9 +44,7 @@ class Cluster:
         self.server: str = layout.server
 
     @classmethod
-    def up(
-        cls, directory: Path, pools: Sequence[NodePool] = DEFAULT_POOLS, machines: Sequence[Machine] = ()
-    ) -> Self:
+    def up(cls, directory: Path, pools: Sequence[NodePool] = DEFAULT_POOLS, machines: Sequence[Machine] = ()) -> Self:
         """Start a new, empty cluster and wait until it is ready for pods; with `machines` it has real nodes, too.
 
         What a crashed one left running in this directory is ended first; one that works is an error. An exception or

@@ -110,7 +110,9 @@ def footprint(cluster: Cluster) -> None:
     since = moment(status["state"]["running"]["startedAt"])
     age = (datetime.now(since.tzinfo) - since).total_seconds()
     say("The operator's pod")
-    print(f"{int(memory[1]) // 1024} MiB resident, {sum(map(int, ticks)) / 100:.1f} s of CPU in {age:.0f} s", flush=True)
+    print(
+        f"{int(memory[1]) // 1024} MiB resident, {sum(map(int, ticks)) / 100:.1f} s of CPU in {age:.0f} s", flush=True
+    )
 
 
 def main() -> int:

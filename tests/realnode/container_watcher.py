@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from tests.cluster.cluster import Cluster
@@ -73,5 +72,3 @@ class ContainerWatcher(PodWatcher):
                             microseconds=at.get("nanos", 0) // 1000
                         )
         return found
-
-

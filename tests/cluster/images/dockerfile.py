@@ -59,9 +59,7 @@ def _instructions(text: str) -> Iterator[Step]:
 def environment(text: str, before: dict[str, str]) -> dict[str, str]:
     """What an ENV instruction adds; $NAME is what it was before."""
     pairs = (word.partition("=") for word in shlex.split(text))
-    return {
-        name: re.sub(r"\$(\w+)", lambda found: before.get(found[1], ""), value) for name, _, value in pairs
-    }
+    return {name: re.sub(r"\$(\w+)", lambda found: before.get(found[1], ""), value) for name, _, value in pairs}
 
 
 def entrypoint(text: str) -> list[str]:

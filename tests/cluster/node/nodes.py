@@ -26,6 +26,7 @@ def require(directory: Path) -> None:
         if any(path.is_relative_to(hidden) for hidden in HIDDEN):
             raise ClusterError(f"{path}: a real node has a /run, /var/lib and /var/log of its own; use another folder")
 
+
 def make_images(tools: Path) -> None:
     """Make the images that the cache lacks, so that nodes find them there."""
     catalogue(tools)
