@@ -11,11 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.cluster import seen
+from tests.cluster import files, seen
 from tests.cluster.api import Api
 from tests.cluster.components import CHECKOUT, NETWORK, PROXY, components
 from tests.cluster.errors import ClusterError
-from tests.cluster.files import locked
 from tests.cluster.layout import Layout
 from tests.cluster.machines import FAKE_TAINT, Machine
 from tests.cluster.node import nodes
@@ -54,10 +53,9 @@ class Cluster:
         if machines:
             nodes.require(directory)
         tools = binaries(nodes=bool(machines))
-        if machines:
-            nodes.make_images(tools)
+        images = nodes.make_images() if machines else ""
         directory.mkdir(parents=True, exist_ok=True)
-        with locked(directory / "up"):
+        with files.locked(directory / "up"):
             if (before := cls._before(directory)) is not None:
                 if before.complete:
                     end = f"python -m tests.cluster down --dir {directory}"
@@ -66,6 +64,8 @@ class Cluster:
             for name in ("etcd", "certificates", "logs", "kubeconfigs"):
                 shutil.rmtree(directory / name, ignore_errors=True)
             cluster = cls(Layout.new(directory, tools, machines))
+            if machines:
+                files.write(cluster._layout.images, images)
             try:
                 cluster._start(pools)
             except BaseException:
