@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO_SECONDS ?= 0
+NODE_PACKAGES := runc containernetworking-plugins debootstrap nftables conntrack iproute2 util-linux mount
 LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@echo "setup: Python environment in $(VENV) (pinned by requirements.lock)"
@@ -30,12 +31,21 @@ lint: setup ## ruff, mypy strict, import contracts
 	@PYTHONPATH=operator $(BIN)/lint-imports
 
 .PHONY: test
-test: lint ## Lint, unit, property, golden and end-to-end tests
+test: lint ## Lint, unit, property, golden and end-to-end tests; on real nodes, too, where they can run
 	@$(BIN)/python -m pytest
 
 .PHONY: demo
 demo: setup ## The main job on an embedded control plane (DEMO_SECONDS=60 ends by itself)
 	@$(BIN)/python -m tests.demo --seconds $(DEMO_SECONDS)
+
+.PHONY: real-node-deps
+real-node-deps: ## Install the Debian packages that real nodes need (root; all that is ever installed outside)
+	@apt-get update --quiet=2
+	@apt-get install --quiet=2 --yes --no-install-recommends $(NODE_PACKAGES)
+
+.PHONY: demo-real
+demo-real: setup ## The same in real containers, on a real node (root; DEMO_SECONDS as above)
+	@$(BIN)/python -m tests.demo.real --seconds $(DEMO_SECONDS)
 
 .PHONY: bench
 bench: setup ## Speed and memory, each figure beside its reference

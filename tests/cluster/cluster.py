@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from tests.cluster.api import Api, ApiError
+from tests.cluster import files, seen
+from tests.cluster.api import Api
 from tests.cluster.components import CHECKOUT, NETWORK, PROXY, components
 from tests.cluster.errors import ClusterError
-from tests.cluster.files import locked
 from tests.cluster.layout import Layout
 from tests.cluster.machines import FAKE_TAINT, Machine
 from tests.cluster.node import nodes
@@ -54,10 +53,9 @@ class Cluster:
         if machines:
             nodes.require(directory)
         tools = binaries(nodes=bool(machines))
-        if machines:
-            nodes.make_images(tools)
+        images = nodes.make_images() if machines else ""
         directory.mkdir(parents=True, exist_ok=True)
-        with locked(directory / "up"):
+        with files.locked(directory / "up"):
             if (before := cls._before(directory)) is not None:
                 if before.complete:
                     end = f"python -m tests.cluster down --dir {directory}"
@@ -66,6 +64,8 @@ class Cluster:
             for name in ("etcd", "certificates", "logs", "kubeconfigs"):
                 shutil.rmtree(directory / name, ignore_errors=True)
             cluster = cls(Layout.new(directory, tools, machines))
+            if machines:
+                files.write(cluster._layout.images, images)
             try:
                 cluster._start(pools)
             except BaseException:
@@ -116,7 +116,7 @@ class Cluster:
                 manifest["spec"]["taints"].append(FAKE_TAINT)
             api.create("/api/v1/nodes", manifest)
             names.add(manifest["metadata"]["name"])
-        self._wait(f"nodes of {pool.name}", lambda: names <= _ready_nodes(api))
+        self._wait(f"nodes of {pool.name}", lambda: names <= seen.ready_nodes(api))
 
     def pids(self) -> dict[str, int]:
         """Return the number of each component that runs."""
@@ -170,16 +170,16 @@ class Cluster:
         for pool in pools:
             self.add(pool)
         api = Api(self._layout)
-        self._wait("default StorageClass", lambda: _exists(api, f"{CLASSES}/{STANDARD}"))
+        self._wait("default StorageClass", lambda: seen.exists(api, f"{CLASSES}/{STANDARD}"))
         account = "/api/v1/namespaces/default/serviceaccounts/default"
-        self._wait("default ServiceAccount", lambda: _exists(api, account))
+        self._wait("default ServiceAccount", lambda: seen.exists(api, account))
         if self._layout.machines:
             self._start_nodes(api)
 
     def _start_nodes(self, api: Api) -> None:
         """Wait for the real nodes, which start with the rest, and give them what a cluster's add-ons would."""
         machines = self._layout.machines
-        self._wait("real nodes", lambda: {machine.name for machine in machines} <= _ready_nodes(api))
+        self._wait("real nodes", lambda: {machine.name for machine in machines} <= seen.ready_nodes(api))
         for machine in machines:
             nodes.give_gpus(api, machine)
         # It ends where its node gets an address after it started.
@@ -194,7 +194,7 @@ class Cluster:
 
     def _wait_api(self) -> None:
         api = Api(self._layout)
-        self._wait("API server", lambda: _answers(api))
+        self._wait("API server", lambda: seen.answers(api))
 
     def _wait(self, what: str, done: Callable[[], bool]) -> None:
         """Poll until it is done; a component that ended by itself, or too long a time, raises."""
@@ -210,32 +210,3 @@ class Cluster:
     def _known(self, name: str) -> None:
         if name not in self.components:
             raise ClusterError(f"no component {name!r}; there are {', '.join(self.components)}")
-
-
-def _answers(api: Api) -> bool:
-    with suppress(OSError, ApiError):
-        return bool(api.call("GET", "/readyz") == "ok")
-    return False
-
-
-def _exists(api: Api, path: str) -> bool:
-    try:
-        api.call("GET", path)
-    except ApiError as error:
-        if error.status != 404:
-            print(error, file=sys.stderr)
-        return False
-    return True
-
-
-def _ready_nodes(api: Api) -> set[str]:
-    """Return the nodes that are Ready and no longer tainted as not ready, so that pods may be placed there."""
-    return {node["metadata"]["name"] for node in api.call("GET", "/api/v1/nodes")["items"] if _is_ready(node)}
-
-
-def _is_ready(node: dict[str, Any]) -> bool:
-    conditions = node["status"].get("conditions", [])
-    taints = [taint["key"] for taint in node["spec"].get("taints", [])]
-    return {"Ready": "True"}.items() <= {item["type"]: item["status"] for item in conditions}.items() and (
-        "node.kubernetes.io/not-ready" not in taints
-    )

@@ -94,6 +94,11 @@ class Layout:
         return self.directory / "network-ready"
 
     @property
+    def images(self) -> Path:
+        """What images every real node holds, as they were when the cluster was started."""
+        return self.directory / "images.json"
+
+    @property
     def volumes(self) -> Path:
         """Where the volumes of real pods are mounted, inside the cluster's namespaces."""
         return self.directory / "volumes"

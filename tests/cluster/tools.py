@@ -56,7 +56,8 @@ ASSETS: Final = ("etcd", "kube-apiserver", "kubectl")
 def binaries(nodes: bool = False) -> Path:
     """Return a folder that holds all tools by name; what the cache lacks is built first (about 10 minutes, once).
 
-    With `nodes` those of real nodes are among them. Those of etcd, kube-apiserver and kubectl that the folder KUBEBUILDER_ASSETS holds are used as they are.
+    With `nodes` those of real nodes are among them.
+    Those of etcd, kube-apiserver and kubectl that the folder KUBEBUILDER_ASSETS holds are used as they are.
     """
     found = _assets()
     for module, (flags, packages) in [*TOOLS.items(), *(NODE_TOOLS.items() if nodes else ())]:

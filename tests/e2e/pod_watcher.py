@@ -74,7 +74,7 @@ class PodWatcher:
         ends = [
             datetime.fromisoformat(status["state"]["terminated"]["finishedAt"])
             for status in pod["status"].get("containerStatuses", [])
-            if "terminated" in status["state"]
+            if status["state"].get("terminated", {}).get("finishedAt")
         ]
         if pod["status"].get("phase") in ("Succeeded", "Failed") and ends:
             seen.finished = max(ends)

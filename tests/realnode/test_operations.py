@@ -94,10 +94,12 @@ def test_a_drain_waits_for_the_disruption_budget(steady: Tenant) -> None:
     assert steady.score("books") > 0
 
     steady.kubectl("delete", "poddisruptionbudget", "steady")
-    steady.cluster.kubectl(*drain, "--timeout=60s")
-    message = steady.wait_reason("NoNodeFits")
-    assert "unschedulable" in message
-    steady.cluster.kubectl("uncordon", NODE)
+    try:
+        steady.cluster.kubectl(*drain, "--timeout=60s")
+        message = steady.wait_reason("NoNodeFits")
+        assert "unschedulable" in message
+    finally:
+        steady.cluster.kubectl("uncordon", NODE)
     steady.wait_answer()
     assert steady.pod()["metadata"]["uid"] != before
 

@@ -6,8 +6,9 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import IO
 
 from tests.cluster.images.layers import Layer
@@ -38,6 +39,23 @@ class Image:
             for file, layer in zip(files, self.layers, strict=True):
                 archive.add(layer.path, file)
             _add(archive, "manifest.json", json.dumps(manifest).encode())
+
+
+def dump(images: Iterable[Image]) -> str:
+    """Images as JSON, for another process of this machine."""
+    return json.dumps([asdict(image) for image in images], default=str, indent=2)
+
+
+def load(text: str) -> list[Image]:
+    """What `dump` wrote."""
+    return [
+        Image(
+            names=tuple(item["names"]),
+            layers=tuple(Layer(Path(layer["path"]), layer["digest"]) for layer in item["layers"]),
+            config=item["config"],
+        )
+        for item in json.loads(text)
+    ]
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

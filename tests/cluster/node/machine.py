@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.images.archive import Image
-from tests.cluster.images.catalogue import catalogue
+from tests.cluster.images.archive import Image, load
 from tests.cluster.layout import Layout
 from tests.cluster.machines import Machine
 from tests.cluster.node import cgroups, settings
@@ -52,7 +51,7 @@ class Node:
         cgroups.create(self._layout.cgroup(self._machine.name))
         self._start("containerd", "containerd", f"--config={self._etc}/containerd.toml")
         self._wait()
-        for image in catalogue(self._layout.binaries):
+        for image in load(self._layout.images.read_text(encoding="utf-8")):
             self._load(image)
         self._start("events", *CTR, "events")
         self._start("kubelet", *self._kubelet())

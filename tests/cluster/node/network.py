@@ -1,8 +1,8 @@
 """The network of a cluster with real nodes: a namespace without a way out, and two doors to its API server.
 
-`python -m tests.cluster.node.network --dir DIR` holds the namespaces (network and mounts) for as long as it runs. The API
-server listens on 127.0.0.1 inside; connections are passed on to it from 127.0.0.1 outside, where the kubeconfig says, and
-from the address inside that the Service `kubernetes` leads pods to. At that address it is the cluster's DNS, too.
+`python -m tests.cluster.node.network --dir DIR` holds the namespaces (network and mounts) for as long as it runs. The
+API server listens on 127.0.0.1 inside; connections are passed on to it from 127.0.0.1 outside, where the kubeconfig
+says, and from the address inside that the Service `kubernetes` leads pods to. There it is the cluster's DNS, too.
 """
 
 from __future__ import annotations

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from tests.cluster.api import Api
 from tests.cluster.errors import ClusterError
+from tests.cluster.images.archive import dump
 from tests.cluster.images.catalogue import catalogue
 from tests.cluster.layout import Layout
 from tests.cluster.machines import GPU, Machine
 from tests.cluster.node import cgroups, needs
+from tests.cluster.tools import binaries
 from tests.cluster.triton import cache_directory
 
 HIDDEN: Final = tuple(map(Path, ("/run", "/var/run", "/var/lib", "/var/log", "/proc", "/dev")))
@@ -27,9 +29,9 @@ def require(directory: Path) -> None:
             raise ClusterError(f"{path}: a real node has a /run, /var/lib and /var/log of its own; use another folder")
 
 
-def make_images(tools: Path) -> None:
-    """Make the images that the cache lacks, so that nodes find them there."""
-    catalogue(tools)
+def make_images() -> str:
+    """Make the images that the cache lacks; what nodes are told of them."""
+    return dump(catalogue(binaries(nodes=True)))
 
 
 def give_gpus(api: Api, machine: Machine) -> None:
