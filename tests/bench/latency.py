@@ -21,7 +21,7 @@ RATE: Final = 50
 TERMINAL: Final = ("Succeeded", "Failed")
 
 
-class _Status(msgspec.Struct):
+class _Status(msgspec.Struct, frozen=True):
     phase: str = ""
 
 

@@ -187,7 +187,8 @@ async def release_latency(bench: Bench) -> None:
     ours = latency.middle_and_p99(await latency.measure(bench.client, number))
     await all_ready(bench)
     bench.operator.kill()
-    bare = asyncio.create_task(bench.sample("release_seen", number))
+    bare = asyncio.create_task(bench.sample("release_seen", 1 + number))
+    await latency.measure(bench.client, 1)  # it watches from here on
     reference = latency.middle_and_p99(await latency.measure(bench.client, number))
     await bare
     await asyncio.to_thread(bench.operator.start)

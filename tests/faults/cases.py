@@ -105,17 +105,17 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
 
 
 def short(plane: Plane) -> Iterator[Case]:
-    """Every class once, several to a run where they do not hide each other."""
-    yield Case("kill-after", "5 of them", lambda: Several(*(Kill(at, after=True) for at in (1, 31, 52, 75, 96))))
-    yield Case("kill-before", "5 of them", lambda: Several(*(Kill(at, after=False) for at in (4, 23, 61, 84, 103))))
-    yield Case("errors", "each status", lambda: Several(*_errors((409, 422, 429, 500, 0))))
+    """Every class once, several to a run where they do not hide each other; what takes longest comes first."""
+    yield Case("API server down 20 s", "45", partial(Down, 45, 20))
     yield Case("at times", "500, 429", lambda: Several(Sometimes(9, 500), Sometimes(7, 429)))
     yield Case("watch: delayed, twice", "all", lambda: Several(*_on_all(Delay, seconds=2), *_on_all(Duplicate)))
-    yield Case("watch: reordered", "all", lambda: Several(*_on_all(Reorder)))
-    yield Case("watch: dropped, Gone", "all", lambda: Several(*_lost()))
+    yield Case("kill-after", "5 of them", lambda: Several(*(Kill(at, after=True) for at in (1, 31, 52, 75, 96))))
+    yield Case("kill-before", "5 of them", lambda: Several(*(Kill(at, after=False) for at in (4, 23, 61, 84, 103))))
     yield Case("watch: hangs; stale lists", "pods; 75", lambda: Several(Hang("pods", 4, seconds=8), Stale(75, METERED)))
+    yield Case("errors", "each status", lambda: Several(*_errors((409, 422, 429, 500, 0))))
+    yield Case("watch: dropped, Gone", "all", lambda: Several(*_lost()))
+    yield Case("watch: reordered", "all", lambda: Several(*_on_all(Reorder)))
     yield Case("two operators", "20", partial(Two, 20))
-    yield Case("API server down 20 s", "45", partial(Down, 45, 20))
     yield Case(f"{RELEASE}, a page broken", "500 at times", partial(Sometimes, 5, 500))
     yield Case("etcd restarted", "45", partial(Outside, 45, plane.restart_etcd), alone=True)
 

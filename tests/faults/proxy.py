@@ -97,9 +97,9 @@ class Proxy:
             timeout=aiohttp.ClientTimeout(total=None),
             skip_auto_headers=("Accept-Encoding",),
         )
-        self._runner = web.ServerRunner(web.Server(self._serve, handler_cancellation=True))
+        self._runner = web.ServerRunner(web.Server(self._serve, handler_cancellation=True), shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "nsenter": "util-linux", "unshare": "util-linux", "mount": "mount",
 }  # fmt: skip
 """Command to its Debian package."""
+CNI_PACKAGE: Final = "containernetworking-plugins"
 PLUGINS: Final = ("bridge", "host-local", "loopback")
 SEARCH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 CLONE_CHECK: Final = ("unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "true")
@@ -43,7 +44,7 @@ def _missing() -> Iterator[str]:
         yield "root is needed (namespaces, mounts, cgroups): run it as root"
     packages = {package for command, package in COMMANDS.items() if not shutil.which(command, path=SEARCH)}
     if any(not (CNI / plugin).exists() for plugin in PLUGINS):
-        packages.add("containernetworking-plugins")
+        packages.add(CNI_PACKAGE)
     if packages:
         yield f"packages {', '.join(sorted(packages))} are missing: `make real-node-deps` installs them (Debian)"
     if os.geteuid() == 0 and "util-linux" not in packages:
