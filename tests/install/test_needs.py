@@ -21,9 +21,7 @@ def test_make_installs_what_is_asked_for() -> None:
 def test_what_is_missing_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(needs, "CNI", tmp_path)
     monkeypatch.setattr(needs, "COMMANDS", {"no-such-command": "its-package"})
-    with pytest.raises(
-        ClusterError, match="containernetworking-plugins, its-package are missing: `make real-node-"
-    ):
+    with pytest.raises(ClusterError, match="containernetworking-plugins, its-package are missing: `make real-node-"):
         needs.require()
     monkeypatch.setattr(needs.os, "geteuid", lambda: 1000)
     assert any(line.startswith("root is needed") for line in needs.missing())
