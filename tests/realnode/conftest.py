@@ -18,7 +18,7 @@ from tests.realnode.tenant import Tenant
 POOLS = (NodePool(name="fake", nodes=2),)
 MACHINES = (
     Machine("real-cpu", 1),
-    Machine("real-gpu", 2, gpus=8, product="NVIDIA-L4"),
+    Machine("real-gpu", 2, gpus=12, product="NVIDIA-L4"),
     Machine("real-spot", 3, gpus=1, product="Tesla-T4", capacity_type="spot"),
 )
 

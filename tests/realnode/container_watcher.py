@@ -52,11 +52,12 @@ class ContainerWatcher(PodWatcher):
 
     def _end(self, uid: str, exits: dict[str, datetime]) -> datetime | None:
         sandbox = max((exits[name] for name in self._sandboxes.get(uid, ()) if name in exits), default=None)
+        if sandbox is None and uid in self._disrupted:
+            return self._disrupted[uid]  # its node is gone: nobody recorded an end
         container = max((exits[name] for name in self._containers[uid] if name in exits), default=None)
         if container and sandbox and sandbox - container < STOPPING:
             return container.replace(microsecond=0)
-        # Of a node that is gone, nobody recorded an end.
-        end = sandbox or container or self._disrupted.get(uid)
+        end = sandbox or container
         return end and end.replace(microsecond=0)
 
     def _exits(self) -> dict[str, datetime]:
