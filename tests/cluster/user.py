@@ -40,15 +40,19 @@ class User:
         """Apply one object."""
         self.kubectl("apply", "-f", "-", input=json.dumps(manifest))
 
-    def refused(self, manifest: dict[str, Any]) -> str:
-        """What kubectl apply says where it fails; an apply that works fails the test."""
+    def fails(self, *arguments: str, input: str | None = None) -> str:
+        """What kubectl says where it fails; one that works fails the test."""
         command = [self.cluster.binaries / "kubectl", f"--kubeconfig={self.cluster.kubeconfig}"]
         finished = subprocess.run(
-            [*command, f"--namespace={self.namespace}", "apply", "-f", "-"],
-            input=json.dumps(manifest), capture_output=True, text=True, check=False,
+            [*command, f"--namespace={self.namespace}", *arguments],
+            input=input, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert finished.returncode != 0, f"accepted: {manifest}"
+        assert finished.returncode != 0, f"it worked: {arguments} {input}"
         return finished.stderr
+
+    def refused(self, manifest: dict[str, Any]) -> str:
+        """What kubectl apply says where it fails; an apply that works fails the test."""
+        return self.fails("apply", "-f", "-", input=json.dumps(manifest))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """One object, or nothing where it does not exist."""

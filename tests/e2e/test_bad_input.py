@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.chart import SYSTEM
 from tests.cluster.user import MODELS, User, model
 
 pytestmark = pytest.mark.e2e
@@ -216,3 +217,17 @@ def test_an_unpriced_pod_is_metered_and_priced_later(user: User) -> None:
     priced = user.wait("prices", lambda: (s := user.status("later"))["cost"].get("unpriced") is None and s)
     assert float(priced["cost"]["compute"]) > 0
     user.wait("Priced", lambda: user.condition("later", "Priced")["status"] == "True")
+
+
+def test_the_past_is_not_deleted_by_mistake(user: User) -> None:
+    name = f"kept-{user.namespace}"
+    user.apply(book(name, RATE))
+    assert "holds the prices of usage that is not posted yet" in user.fails("delete", "pricebook", name)
+    user.kubectl("annotate", "pricebook", name, "modelmeter.dev/allow-deletion=true")
+    user.kubectl("delete", "pricebook", name)
+
+    user.apply(model("kept"))
+    uid = user.get(MODELS, "kept")["metadata"]["uid"]
+    mine = ("coststatements", f"--namespace={SYSTEM}", f"--selector=modelmeter.dev/model-uid={uid}")
+    user.wait("its statement", lambda: "kept" in user.kubectl("get", *mine))
+    assert "is open, and all that is known" in user.fails("delete", *mine)

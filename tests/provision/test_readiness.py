@@ -86,6 +86,7 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ("RollingOut", seen(pods=(pod(template_hash="older"),)), "Ready", "False", "0 of 1"),
     ("RollingOut", seen(desired=2), "Ready", "False", "1 of 2"),
     ("LedgerNotWritten", seen(ledger_error="HTTP 403"), "Metered", "False", "HTTP 403"),
+    ("LedgerLost", seen(ledger_lost="278 GPU-seconds were shown"), "Metered", "False", "278 GPU-seconds"),
     ("LedgerBroken", seen(metering_error="totals went down"), "Metered", "False", "totals went down"),
     ("NotYetMetered", seen(metered=False), "Metered", "Unknown", "statement"),
     ("PriceBookNotFound", seen(price_book_found=False), "Priced", "False", "default"),

@@ -119,7 +119,9 @@ class Client:
 
     async def merge_patch(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Patch some fields."""
-        return await self._request("PATCH", path, body, content=MERGE_PATCH, accept=METADATA_ONLY)
+        return await self._request(
+            "PATCH", path, body, query={"fieldManager": FIELD_MANAGER}, content=MERGE_PATCH, accept=METADATA_ONLY
+        )
 
     async def strategic_patch(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Patch some fields; what it says of a list such as finalizers is added to it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from typing import Any
 
@@ -26,14 +27,21 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Release; 0, or 1 where something still carries a finalizer."""
+    logging.basicConfig(level=logging.INFO, format="modelmeter release: %(message)s")
     try:
         left = asyncio.run(_release(Settings(arguments.namespace), arguments.stop))
     except ModelmeterError as error:
         print(f"modelmeter release: {error}", file=sys.stderr)
         return 1
     if left:
-        print(f"modelmeter release: {left} objects still carry a finalizer; run it again", file=sys.stderr)
-    return 1 if left else 0
+        print(
+            f"modelmeter release: {left} objects still carry a finalizer. Does an operator still run, and puts it back?"
+            " Stop it (--stop DEPLOYMENT), and run this again",
+            file=sys.stderr,
+        )
+        return 1
+    print("modelmeter release: all usage is posted, and nothing carries a finalizer of ours any more")
+    return 0
 
 
 async def _release(settings: Settings, deployment: str | None) -> int:

@@ -14,6 +14,8 @@ from modelmeter.settings import DEFAULT_LOADER_IMAGE, DEFAULT_NAMESPACE, Setting
 IDENTITY: Final = "modelmeter"
 """Kopf's name for this process; else it asks for the user's, and the image's user has none."""
 
+log = logging.getLogger(__name__)
+
 
 def add_parser(subparsers: Any) -> None:
     """Add `run` to the command line."""
@@ -40,8 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     )
     try:
         asyncio.run(_operate(settings))
-    except ModelmeterError as error:
-        print(f"modelmeter run: {error}", file=sys.stderr)
+    except (ModelmeterError, OSError) as error:
+        hint = "; is --liveness-port free?" if isinstance(error, OSError) else ""
+        print(f"modelmeter run: {error}{hint}", file=sys.stderr)
         return 1
     return 0
 
@@ -60,6 +63,7 @@ async def _operate(settings: Settings) -> None:
     try:
         operator = Operator(client, clock, settings)
         await operator.prepare()
+        log.info("%d ModelDeployments are known; statements are kept in %s", len(operator.accounts), settings.namespace)
         working = asyncio.create_task(operator.run())
         endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
         watching = asyncio.create_task(

@@ -37,6 +37,9 @@ class Account:
     apply_failed: bool = False
     """Whether the last pass over the children failed, in whatever way."""
     metering_error: str | None = None
+    """Which invariant a write would break, or why the page cannot be read: nothing is written meanwhile."""
+    ledger_lost: str | None = None
+    """What was shown of a page that somebody deleted while nobody watched."""
     ledger_error: str | None = None
     """Why the API server does not take the statement, and what to do."""
     ledger_failures: int = 0

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 CONFLICTS: Final = 5
 """How often a pass starts over because the page was written in between."""
 
+MENDED_SECONDS: Final = 30.0
+"""How often a page that breaks an invariant is read again: a person may have mended it."""
+
 PASSING: Final = (0, 409, 429, 500, 502, 503, 504)
 """HTTP statuses after which the same write may well succeed a moment later."""
 REMEDIES: Final = {
@@ -50,6 +53,11 @@ def _refusal(error: ClusterError) -> str:
     remedy = REMEDIES.get(error.status, "see the API server's own log")
     said = f"HTTP {error.status}: {error.message}" if error.status else error.message
     return f"the ledger cannot be written ({said}); no usage is lost, it is posted later; {remedy}"
+
+
+def _breach(account: Account, error: LedgerError) -> str:
+    name = account.stored.name if account.stored else statement_name(account.ref, month_of(account.created))
+    return f"{error}; nothing is written or released until CostStatement {name} is mended: see `modelmeter verify`"
 
 
 class Metering:
@@ -118,8 +126,9 @@ class Metering:
             raise
         except LedgerError as error:
             # Nothing is written and nothing released, so nothing is lost; a person has to look.
-            account.metering_error = str(error)
-            log.error("%s/%s: %s", account.ref.namespace, account.ref.name, error)
+            account.metering_error = _breach(account, error)
+            log.error("%s/%s: %s", account.ref.namespace, account.ref.name, account.metering_error)
+            self.queue.add_later(uid, MENDED_SECONDS)
         self._wait_for_ends(account)
         self._changed(uid)
         for waiting in self._awaiting.pop(uid, ()):
@@ -130,6 +139,8 @@ class Metering:
         await self._account(account, advance=True)
 
     async def _account(self, account: Account, advance: bool = False) -> None:
+        if account.metering_error:
+            await self._reload(account)
         for _ in range(CONFLICTS):
             try:
                 await self._write(account, advance)

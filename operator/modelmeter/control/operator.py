@@ -130,6 +130,8 @@ class Operator:
             account.deleted, news = instant(deleted), True
         if news:
             self._everything(account)
+        elif account.deleted is None and LEDGER_FINALIZER not in account.finalizers:
+            self.provisioning.queue.add(account.ref.uid)
         elif account.deleted is not None and account.page is not None and account.page.ended:
             self.metering.queue.add(account.ref.uid)
 

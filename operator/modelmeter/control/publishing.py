@@ -96,6 +96,7 @@ class Publishing:
             triton=account.triton,
             metering_error=account.metering_error,
             ledger_error=account.ledger_error,
+            ledger_lost=account.ledger_lost,
             metered=page is not None,
             price_book=model.spec.pricing.price_book if model else "",
             price_book_found=facts.tariff is not NO_TARIFF,
@@ -107,6 +108,10 @@ class Publishing:
             access_modes=tuple(model.spec.storage.access_modes) if model else (),
         )
         account.conditions = conditions(observed, account.conditions, now)
+        shown = account.published
+        if account.metering_error and shown is not None:
+            # A page that breaks an invariant is no source of figures: the last good ones stay, with their moment.
+            page = None
         return ModelDeploymentStatus(
             observed_generation=account.generation,
             conditions=list(account.conditions),
@@ -117,7 +122,7 @@ class Publishing:
             selector=selector(model) if model else "",
             endpoints=endpoints(model) if model else None,
             model=model_status(observed) or (account.published.model if account.published else None),
-            usage=publish.usage(page) if page else None,
+            usage=publish.usage(page) if page else shown.usage if shown else None,
             cost=publish.cost_of(
                 page,
                 publish.per_hour(page, facts.holdings, tariff, now),
@@ -125,6 +130,8 @@ class Publishing:
                 max(now, page.posted_through),
             )
             if page
+            else shown.cost
+            if shown
             else None,
         )
 

@@ -23,7 +23,7 @@ from modelmeter.meter.objects import Bare, Metadata
 
 log = logging.getLogger(__name__)
 
-ROUNDS: Final = 60
+ROUNDS: Final = 30
 PAUSE_SECONDS: Final = 1.0
 ATTEMPTS: Final = 5
 
@@ -52,6 +52,7 @@ async def release(client: Client, operator: Operator) -> int:
         left = await _strip(client)
         if not left:
             break
+        log.info("%d objects carried a finalizer; looking again", left)
         await asyncio.sleep(PAUSE_SECONDS)
     return left
 

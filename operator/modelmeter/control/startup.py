@@ -13,7 +13,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, Stored
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
-from modelmeter.errors import ClusterError
+from modelmeter.errors import ClusterError, LedgerError
 from modelmeter.meter.page import from_spec, month_start
 
 log = logging.getLogger(__name__)
@@ -57,15 +57,17 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
         uid = account.ref.uid
         if stored := open_pages.pop(uid, None):
             _keep(account, stored)
-        elif uid in closed:
+        elif uid not in closed:
+            account.ledger_lost = _lost(account)
+        elif stored := await _read(statements, closed[uid].name):
             # The end of the account, or a crash came between the closing of a month and the next page.
-            _keep(account, await statements.read(closed[uid].name))
+            _keep(account, stored)
     orphaned = [
-        await statements.read(entry.name)
+        await _read(statements, entry.name)
         for uid, entry in closed.items()
         if not entry.ended and uid not in open_pages and accounts.get(uid) is None
     ]
-    for stored in (*open_pages.values(), *orphaned):
+    for stored in (*open_pages.values(), *filter(None, orphaned)):
         page = from_spec(stored.spec)
         accounts.add(
             Account(
@@ -77,6 +79,27 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
                 page=page,
             )
         )
+
+
+async def _read(statements: Statements, name: str) -> Stored | None:
+    """A page; None where it cannot be read, which its model's pass finds again and says where the user looks."""
+    try:
+        return await statements.read(name)
+    except LedgerError as error:
+        log.error("%s", error)
+        return None
+
+
+def _lost(account: Account) -> str | None:
+    """What the status shows of a model that has no page: it was deleted while no operator ran."""
+    shown = account.published
+    if shown is None or shown.usage is None or shown.cost is None or not int(shown.usage.replica_seconds):
+        return None
+    return (
+        f"the CostStatements of this model are gone: {shown.usage.gpu_seconds} GPU-seconds and {shown.cost.total}"
+        f" {shown.cost.currency} were shown at {shown.cost.as_of}; what had ended by then is no longer counted."
+        " Restore them from a backup while the operator is stopped"
+    )
 
 
 def _keep(account: Account, stored: Stored) -> None:

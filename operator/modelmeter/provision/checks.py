@@ -244,6 +244,7 @@ CHAIN: Final = (
 COST: Final = (
     Check("LedgerBroken", METERED, lambda seen: seen.metering_error),
     Check("LedgerNotWritten", METERED, lambda seen: seen.ledger_error),
+    Check("LedgerLost", METERED, lambda seen: seen.ledger_lost),
     Check(
         "NotYetMetered",
         METERED,

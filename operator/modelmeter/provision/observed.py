@@ -60,6 +60,7 @@ class Observed:
     """Whether Triton answers for the model, and what it said; None until asked."""
     metering_error: str | None = None
     ledger_error: str | None = None
+    ledger_lost: str | None = None
     metered: bool = False
     price_book: str = ""
     price_book_found: bool = False

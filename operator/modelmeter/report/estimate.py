@@ -20,7 +20,12 @@ def items_table(rows: Sequence[Row], sums: Mapping[str, Fraction], currency: str
         (category, name, decimal_string(quantity), unit, _amount(price), _amount(amount))
         for category, name, quantity, unit, price, amount in rows
     ]
-    body += [(category, "", "", "", "", decimal_string(amount)) for category, amount in sums.items()]
+    unknown = sorted({name for _, name, _, _, _, amount in rows if amount is None})
+    without = f"without {', '.join(unknown)}" if unknown else ""
+    body += [
+        (category, without if category == "total" else "", "", "", "", decimal_string(amount))
+        for category, amount in sums.items()
+    ]
     header = ("CATEGORY", "ITEM", "QUANTITY", "UNIT", "UNIT-PRICE", f"COST ({currency})")
     return table(header, body, frozenset({2, 4, 5}))
 
