@@ -7,23 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from tests.faults.faults import (
-    Closed,
-    Delay,
-    Down,
-    Dropped,
-    Duplicate,
-    Fault,
-    Hang,
-    Kill,
-    Outside,
-    Refuse,
-    Reorder,
-    Several,
-    Sometimes,
-    Stale,
-    Two,
-)
+from tests.faults.faults import Down, Fault, Kill, Outside, Refuse, Several, Sometimes, Stale, Two
+from tests.faults.watches import Closed, Delay, Dropped, Duplicate, Hang, Reorder
 
 WATCHED: Final = ("pods", "persistentvolumeclaims", "modeldeployments", "deployments", "pricebooks")
 """Kinds whose events meet faults: what is metered, what is asked for, a child, and prices."""
