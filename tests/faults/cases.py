@@ -75,7 +75,8 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
     for at in some:
         yield Case("stale lists of usage after a kill", str(at), partial(Stale, at, METERED))
         yield Case("stale lists of all after a kill", str(at), partial(Stale, at, LISTED))
-        yield Case("two operators", str(at), partial(Two, at))
+    for at in range(1, writes - 60, EVERY):
+        yield Case("two operators", str(at), partial(Two, at, writes=50))
     for at in range(1, writes + 1, 3 * EVERY):
         yield Case("API server down 20 s", str(at), partial(Down, at, 20))
     yield Case("API server down 5 min", "40", partial(Down, 40, 300))
