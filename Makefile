@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO_SECONDS ?= 0
+# Most of the time tests wait for clusters: more workers than a small machine has cores still help.
+TEST_WORKERS ?= 3
 NODE_PACKAGES := runc containernetworking-plugins debootstrap nftables conntrack iproute2 util-linux mount
 LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 
@@ -32,7 +34,7 @@ lint: setup ## ruff, mypy strict, import contracts
 
 .PHONY: test
 test: lint ## Lint, unit, property, golden and end-to-end tests; on real nodes, too, where they can run
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
 
 .PHONY: demo
 demo: setup ## The main job on an embedded control plane (DEMO_SECONDS=60 ends by itself)

@@ -23,14 +23,6 @@ MACHINES = (
 )
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say loudly what was not tested, and why."""
-    if found := missing():
-        terminalreporter.section("NOT TESTED: the product on a real node", sep="!", red=True, bold=True)
-        for line in found:
-            terminalreporter.line(line, red=True)
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A control plane with real nodes and fake ones."""

@@ -109,9 +109,11 @@ class Operator:
         return self._ticked is not None and self._clock() - self._ticked < SILENCE
 
     def changed(self, body: Mapping[str, Any]) -> None:
-        """A ModelDeployment was added or changed; also called again with what is known."""
+        """A ModelDeployment was added or changed; also called again with what is known, and by a watch that is late."""
         metadata = body["metadata"]
         account = self.accounts.get(metadata["uid"])
+        if account is not None and metadata["generation"] < account.generation:
+            return
         news = account is None
         if account is None:
             account = account_of(body)

@@ -1,0 +1,30 @@
+"""Which tests share what they have started, and what was not tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.cluster.node.needs import missing
+
+TESTS: Final = Path(__file__).parent
+APART: Final = ("test_uninstall.py", "test_without_chart.py", "test_harness.py")
+"""Files that start a cluster of their own though their folder shares one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a folder share a cluster, so one worker runs them all, beside the workers of other folders."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        group = item.path.name if item.path.name in APART or folder == "simulation" else folder
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what was not tested, and why."""
+    if found := missing():
+        terminalreporter.section("NOT TESTED: the product on a real node", sep="!", red=True, bold=True)
+        for line in found:
+            terminalreporter.line(line, red=True)
