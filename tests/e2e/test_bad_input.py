@@ -40,6 +40,11 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("a claim that cannot be", {"model": {"source": "pvc://Bad_Name/x"}}, ("spec.model.source", "pvc://CLAIM/path")),
     ("a source without a host", {"model": {"source": "https:///x"}}, ("spec.model.source", "https://HOST/path")),
     (
+        "a GPU product that no label can be",
+        {"serving": {"gpu": {"product": "NVIDIA L4"}}},
+        ("spec.serving.gpu.product", "such as NVIDIA-L4", "kubectl get nodes -L nvidia.com/gpu.product"),
+    ),
+    (
         "a limit below its request",
         {"serving": {"resources": {"requests": {"memory": "4Gi"}, "limits": {"memory": "2Gi"}}}},
         ("spec.serving.resources", "a limit must not be below its request"),
@@ -119,9 +124,38 @@ PROBLEMS: list[tuple[str, dict[str, Any], str, str, tuple[str, ...]]] = [
         {"storage": {"storageClassName": "never"}},
         "ModelAvailable",
         "ClaimPending",
-        ("never",),
+        ("StorageClass never", "unbound immediate PersistentVolumeClaims"),
+    ),
+    (
+        "no such StorageClass",
+        {"storage": {"storageClassName": "nowhere"}},
+        "ModelAvailable",
+        "ClaimPending",
+        ("StorageClass nowhere does not exist",),
+    ),
+    (
+        "no such claim",
+        {"model": {"source": "pvc://nowhere/minilm"}},
+        "ModelAvailable",
+        "SourceClaimNotFound",
+        ("claim nowhere of spec.model.source, which does not exist in this namespace; create it",),
+    ),
+    (
+        "no such PriorityClass",
+        {"serving": {"priorityClassName": "nowhere"}},
+        "Scheduled",
+        "PodsNotCreated",
+        ("no PriorityClass with name nowhere was found; create it",),
     ),
 ]
+
+
+def _warnings(user: User, name: str) -> set[str]:
+    """Reasons of the Warning events about a ModelDeployment."""
+    events = [event for event in user.list("events") if event["involvedObject"]["kind"] == "ModelDeployment"]
+    return {
+        event["reason"] for event in events if event["involvedObject"]["name"] == name and event["type"] == "Warning"
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,6 +175,53 @@ def test_what_only_time_shows_becomes_a_condition_and_one_event(
     events = user.wait("its event", lambda: [e for e in user.list("events") if e["reason"] == reason])
     assert [event["type"] for event in events] == ["Warning"]
     assert user.status("troubled")["reason"] == reason or kind == "Priced"
+    assert _warnings(user, "troubled") <= {reason, "NoRate"}
+
+
+def test_a_quota_that_is_used_up_is_told_and_so_is_that_there_is_room_again(user: User) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "gpus"},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "0"}},
+    }
+    user.apply(quota)
+    user.wait("the quota's use", lambda: user.get("resourcequota", "gpus").get("status", {}).get("used"))
+    user.apply(model("over"))
+    found = user.wait(
+        "PodsNotCreated", lambda: (c := user.condition("over", "Scheduled")).get("reason") == "PodsNotCreated" and c
+    )
+    assert "exceeded quota: gpus" in found["message"]
+    assert "raise the namespace's ResourceQuota" in found["message"]
+    user.kubectl("delete", "resourcequota", "gpus")
+    user.wait("a node", lambda: user.condition("over", "Scheduled")["status"] == "True")
+
+
+def test_a_source_claim_on_its_way_out_is_told_as_that(user: User) -> None:
+    leaving = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "leaving", "finalizers": ["example.com/kept"]},
+        "spec": {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    user.apply(leaving)
+    user.kubectl("delete", "persistentvolumeclaim", "leaving", "--wait=false")
+    user.apply(model("late", model={"source": "pvc://leaving/minilm"}))
+    found = user.wait(
+        "a reason",
+        lambda: (c := user.condition("late", "ModelAvailable")).get("reason") == "SourceClaimNotFound" and c,
+    )
+    assert "claim leaving of spec.model.source, which is being deleted; create it again" in found["message"]
+    user.kubectl("patch", "persistentvolumeclaim", "leaving", "--type=merge", '-p={"metadata":{"finalizers":null}}')
+
+
+def test_no_replicas_are_no_problem_and_nothing_is_under_way(user: User) -> None:
+    user.apply(model("idle", serving={"replicas": 0}))
+    user.wait("ScaledToZero", lambda: user.status("idle").get("reason") == "ScaledToZero")
+    assert user.condition("idle", "Progressing")["status"] == "False"
+    scheduled = user.condition("idle", "Scheduled")
+    assert (scheduled["status"], scheduled["reason"]) == ("Unknown", "ScaledToZero")
+    assert _warnings(user, "idle") <= {"NoRate"}
 
 
 def test_an_object_of_somebody_else_is_not_taken_over(user: User) -> None:
@@ -155,7 +236,7 @@ def test_an_object_of_somebody_else_is_not_taken_over(user: User) -> None:
     ready = user.wait(
         "a refusal", lambda: (c := user.condition("taken", "Ready")).get("reason") == "ApplyRefused" and c
     )
-    assert "belongs to somebody else" in ready["message"]
+    assert "belongs to somebody else, so nothing is applied; give the ModelDeployment another name" in ready["message"]
     assert user.get("service", "taken")["spec"]["selector"] == {"app": "theirs"}
     user.kubectl("delete", "service", "taken")
     user.wait("recovery", lambda: user.get("service", "taken"))
@@ -175,6 +256,8 @@ def test_what_differs_in_no_field_of_ours_is_not_taken_over_either(user: User) -
         "a refusal", lambda: (c := user.condition("alike", "Ready")).get("reason") == "ApplyRefused" and c
     )
     assert "PersistentVolumeClaim alike-models exists and belongs to somebody else" in ready["message"]
+    for kind in ("deployment", "service", "configmap"):
+        assert not user.list(kind, "modelmeter.dev/model=alike")
     user.kubectl("delete", MODELS, "alike")
     theirs = user.get("persistentvolumeclaim", "alike-models")["metadata"]
     assert not {"ownerReferences", "deletionTimestamp"} & theirs.keys()

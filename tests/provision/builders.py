@@ -85,6 +85,7 @@ def seen(**facts: Any) -> Observed:
         desired=1,
         template_hash=HASH,
         pods=(pod(),),
+        source_claim="models",
         claim=ClaimFacts("intent-models", "Bound", "standard"),
         triton=(True, ""),
         metered=True,

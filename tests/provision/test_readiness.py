@@ -31,18 +31,38 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     (
         "SourceClaimNotFound",
         seen(pods=(pending('persistentvolumeclaim "models" not found'),)),
-        "ModelAvailable", "False", "spec.model.source",
+        "ModelAvailable", "False", "does not exist in this namespace; create it",
+    ),
+    (
+        "SourceClaimNotFound",
+        seen(pods=(pending('0/1 nodes are available: persistentvolumeclaim "models" is being deleted. not found'),)),
+        "ModelAvailable", "False", "claim models of spec.model.source, which is being deleted; create it again once",
     ),
     (
         "ClaimPending",
         seen(claim=PENDING_CLAIM, pods=(pending("pod has unbound immediate PersistentVolumeClaims"),)),
-        "ModelAvailable", "False", "StorageClass never",
+        "ModelAvailable", "False", "StorageClass never does not exist or provides no volume",
+    ),
+    (
+        "PodsNotCreated",
+        seen(pods=(), pods_error='pods "intent-1-" is forbidden: no PriorityClass with name gold was found'),
+        "Scheduled", "False", "gold was found; create it, or name another in spec.serving.priorityClassName",
+    ),
+    (
+        "PodsNotCreated",
+        seen(pods=(), pods_error='pods "intent-1-x" is forbidden: something new'),
+        "Scheduled", "False", "something new; change spec.serving",
     ),
     ("Provisioning", seen(pods=()), "Scheduled", "Unknown", "being created"),
     (
         "ClaimOnOneNode",
         seen(desired=2, pods=(pod(), pending("4 node(s) didn't match pod affinity rules"))),
         "Scheduled", "False", "ReadWriteMany",
+    ),
+    (
+        "NoNodeFits",
+        seen(desired=2, pods=(pod(), pending("1 node(s) didn't match Pod's node affinity/selector."))),
+        "Scheduled", "False", "affinity/selector. Add a node that fits",
     ),
     ("NoNodeFits", seen(pods=(pending(),)), "Scheduled", "False", "Insufficient nvidia.com/gpu"),
     ("Scheduling", seen(pods=(pending(message=""),)), "Scheduled", "Unknown", "waits for the scheduler"),
@@ -127,9 +147,42 @@ def test_one_pod_in_trouble_does_not_hide_that_others_answer() -> None:
     assert (found["Ready"].status, found["Ready"].reason) == ("False", "NoNodeFits")
 
 
-def test_layers_above_the_failing_one_are_unknown_and_say_why() -> None:
-    found = by_type(seen(pods=(pending(),), triton=None))
-    assert (found["ModelAvailable"].status, found["ModelAvailable"].reason) == ("Unknown", "NoNodeFits")
+SERVING = ("ModelAvailable", "Scheduled", "Available")
+WAITING_FOR_CLAIM = pending("0/4 nodes are available: pod has unbound immediate PersistentVolumeClaims.")
+UNKNOWN: list[tuple[Observed, str]] = [
+    (seen(pods=(pending(),), triton=None), "NoNodeFits"),
+    (seen(pods=(pending('persistentvolumeclaim "models" not found'),), triton=None), "SourceClaimNotFound"),
+    (seen(claim=PENDING_CLAIM, pods=(WAITING_FOR_CLAIM,), triton=None), "ClaimPending"),
+    (seen(pods=(), pods_error="forbidden", triton=None), "PodsNotCreated"),
+    (seen(pods=(), triton=None), "Provisioning"),
+    (seen(pods=(pending(message=""),), triton=None), "Scheduling"),
+    (seen(pods=(STARTING,), triton=None), "ModelLoading"),
+    (seen(pods=(), triton=None, apply_error="NameTaken"), "ApplyRefused"),
+    (seen(pods=(), triton=None, deleting=True), "Terminating"),
+    (seen(desired=0, pods=(), triton=None), "ScaledToZero"),
+    (seen(desired=0, pods=(), triton=None, spec_error="no source"), "SpecInvalid"),
+]
+
+
+@pytest.mark.parametrize(("observed", "name"), UNKNOWN, ids=[case[1] for case in UNKNOWN])
+def test_what_has_no_reason_of_its_own_is_unknown_with_the_lowest(observed: Observed, name: str) -> None:
+    entries = [found for kind, found in by_type(observed).items() if kind in SERVING and found.status != "True"]
+    assert len(entries) >= 2
+    assert {entry.reason for entry in entries} == {name}
+    own = {check.condition for check in CHAIN if check.reason == name and check.known}
+    assert {entry.type for entry in entries if entry.status == "False"} == own & set(SERVING)
+
+
+def test_nothing_is_under_way_at_no_replicas() -> None:
+    found = by_type(seen(desired=0, pods=(), triton=None))
+    assert (found["Progressing"].status, found["Progressing"].reason) == ("False", "ScaledToZero")
+    assert found["Ready"].reason == "ScaledToZero"
+    assert by_type(seen(pods=()))["Progressing"].status == "True"
+
+
+def test_pods_that_are_refused_are_news_only_while_pods_are_missing() -> None:
+    assert reason(conditions(seen(pods_error="exceeded quota"), (), NOW)) == "Ready"
+    assert reason(conditions(seen(desired=2, pods_error="exceeded quota"), (), NOW)) == "PodsNotCreated"
 
 
 def test_a_claim_that_waits_for_its_first_pod_is_not_to_blame() -> None:

@@ -9,13 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from modelmeter.api.base import Struct, rule, rules
+from modelmeter.api.gpu import Gpu
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
 SOURCE_PATTERNS = (r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$", r"^https://[^/?# ]+([/?].*)?$")
-GPU_PATTERN = r"^[a-z0-9.-]+/(gpu|mig-[a-z0-9.]+)([.]shared)?$"
-GPU_MESSAGE = (
-    "resource must be a GPU's, or nobody could say what it costs: VENDOR/gpu, VENDOR/gpu.shared, VENDOR/mig-..."
-)
 SOURCE_MESSAGE = (
     "source must begin with pvc:// (pvc://CLAIM/path) or https:// (https://HOST/path, an archive or a folder)"
 )
@@ -36,12 +33,6 @@ def _hours_per_day(text: str) -> str:
 def _source(text: str) -> str:
     if not any(re.match(pattern, text) for pattern in SOURCE_PATTERNS):
         raise ValueError(SOURCE_MESSAGE)
-    return text
-
-
-def _gpu(text: str) -> str:
-    if not re.match(GPU_PATTERN, text):
-        raise ValueError(GPU_MESSAGE)
     return text
 
 
@@ -94,21 +85,6 @@ class Model(Struct):
     """Longest input, in tokens; longer texts are truncated."""
     precision: Literal["fp32", "fp16"] = "fp32"
     """Number format of the weights."""
-
-
-class Gpu(Struct):
-    """The GPUs of one replica."""
-
-    resource: Annotated[
-        str,
-        Field(max_length=253, json_schema_extra=rules(rule(f"self.matches('{GPU_PATTERN}')", GPU_MESSAGE))),
-        AfterValidator(_gpu),
-    ] = "nvidia.com/gpu"
-    """Extended resource that is requested: VENDOR/gpu, VENDOR/gpu.shared or VENDOR/mig-PROFILE."""
-    count: Annotated[int, Field(ge=0, le=64)] = 1
-    """GPUs of one replica; 0 serves on the CPU."""
-    product: Annotated[str, Field(max_length=63)] = ""
-    """GPU product (node label nvidia.com/gpu.product) that the pods must run on; empty: any."""
 
 
 ResourceList = Annotated[dict[str, Amount], Field(max_length=16)]

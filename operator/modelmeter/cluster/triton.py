@@ -5,6 +5,7 @@ A GET of our own, for tritonclient would bring grpc and numpy: 26 MiB and half a
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import aiohttp
@@ -26,6 +27,12 @@ async def model_ready(address: str, port: int, model: str) -> tuple[bool, str]:
             said = (await response.text()).strip()
             return False, said or f"model {model} is not ready (HTTP {response.status})"
     except TimeoutError:
-        return False, f"no answer within {TIMEOUT_SECONDS} s"
+        return False, f"no answer within {TIMEOUT_SECONDS} s at {host}:{port}"
+    except aiohttp.ClientConnectorError as error:
+        return False, f"{_why(error.os_error)} at {host}:{port}"
     except aiohttp.ClientError as error:
-        return False, str(error)
+        return False, f"{error} at {host}:{port}"
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else "no connection"

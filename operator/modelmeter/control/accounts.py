@@ -36,6 +36,8 @@ class Account:
     apply_error: str | None = None
     apply_failed: bool = False
     """Whether the last pass over the children failed, in whatever way."""
+    pods_error: str | None = None
+    """Why the API server refuses its pods, in its own words."""
     metering_error: str | None = None
     """Which invariant a write would break, or why the page cannot be read: nothing is written meanwhile."""
     ledger_lost: str | None = None

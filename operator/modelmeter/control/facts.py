@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modelmeter.meter.lifetime import TERMINAL
-from modelmeter.meter.objects import Claim, ContainerStatus, Pod, Terminated, Waiting
+from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Pod, Terminated, Waiting
 from modelmeter.provision.observed import ClaimFacts, PodFacts
 from modelmeter.provision.workload import TEMPLATE_HASH
 
@@ -51,6 +51,12 @@ def pod_facts(pod: Pod) -> PodFacts:
 def claim_facts(claim: Claim) -> ClaimFacts:
     """What a claim says about itself."""
     return ClaimFacts(claim.metadata.name, claim.status.phase, claim.spec.storage_class_name)
+
+
+def refused_pods(deployment: Deployment) -> str | None:
+    """Why pods of a Deployment cannot be created; None where they can."""
+    failures = (entry for entry in deployment.status.conditions if entry.type == "ReplicaFailure")
+    return next((entry.message for entry in failures if entry.status == "True"), None)
 
 
 def _last_end(statuses: Iterable[ContainerStatus]) -> tuple[ContainerStatus, Terminated]:

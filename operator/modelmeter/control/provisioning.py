@@ -14,10 +14,11 @@ from modelmeter.cluster.client import METADATA_LIST, METADATA_ONLY, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path, path_of
 from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.facts import refused_pods
 from modelmeter.control.view import CHILD_KINDS, View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
-from modelmeter.meter.objects import Bare, Claim, Metadata
+from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 RETRIABLE: Final = (0, 409, 429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may well succeed; others wait for a new spec."""
-REFUSED_RETRY_SECONDS: Final = 60.0
+REFUSED_RETRY_SECONDS: Final = 15.0
 COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
 """Children that must be gone before the last page may close."""
 
@@ -56,6 +57,7 @@ class Provisioning:
         account = self._accounts.owner(*_owner_key(child))
         if account is None:
             return
+        self._note_pods(account)
         key = kind, metadata.name
         known = account.applied.get(key)
         now = metadata.uid, _version(metadata)
@@ -75,6 +77,7 @@ class Provisioning:
             await self._build_up(account, account.model)
 
     async def _build_up(self, account: Account, model: ModelDeployment) -> None:
+        self._note_pods(account)
         failures = await self._apply_all(account, model)
         self._note(account, failures)
         passing = next((failure for failure in failures if failure.status in RETRIABLE), None)
@@ -84,13 +87,20 @@ class Provisioning:
             self.queue.add_later(account.ref.uid, REFUSED_RETRY_SECONDS)
 
     async def _apply_all(self, account: Account, model: ModelDeployment) -> list[ClusterError]:
-        """Apply every child, whatever becomes of the others: a claim that may not grow holds up no rollout."""
-        failures = []
+        """Apply every child, whatever becomes of the others: a claim that may not grow holds up no rollout.
+
+        None where one has a name that is somebody else's: pods must not mount a claim that is not their model's.
+        """
+        manifests = desired(model, self._loader_image_for(account, model))
         try:
             await self._hold(account)
+            taken = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
         except ClusterError as failure:
             return [failure]
-        for manifest in desired(model, self._loader_image_for(account, model)):
+        if taken:
+            return [_name_taken(manifest) for manifest in taken]
+        failures = []
+        for manifest in manifests:
             try:
                 await self._apply(account, manifest)
             except ClusterError as failure:
@@ -106,6 +116,14 @@ class Provisioning:
         )
         if (error or None) != account.apply_error:
             account.apply_error = error or None
+            self._changed(account.ref.uid)
+
+    def _note_pods(self, account: Account) -> None:
+        """Keep why its Deployment's pods are refused."""
+        deployments = (child for child in self._children(account, "Deployment") if isinstance(child, Deployment))
+        error = next((error for deployment in deployments if (error := refused_pods(deployment))), None)
+        if error != account.pods_error:
+            account.pods_error = error
             self._changed(account.ref.uid)
 
     async def _hold(self, account: Account) -> None:
@@ -127,27 +145,20 @@ class Provisioning:
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
         """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        where = path_of(manifest)
-        if not self._is_known(account, kind, name) and await self._is_taken(account, where):
-            raise ClusterError(
-                422,
-                "NameTaken",
-                f"{kind} {name} exists and belongs to somebody else;"
-                " delete it or give the ModelDeployment another name",
-            )
-        applied = msgspec.json.decode(await self._client.apply(where, manifest), type=Bare)
-        account.applied[kind, name] = applied.metadata.uid, _version(applied.metadata)
+        applied = msgspec.json.decode(await self._client.apply(path_of(manifest), manifest), type=Bare)
+        account.applied[_key(manifest)] = applied.metadata.uid, _version(applied.metadata)
 
     def _is_known(self, account: Account, kind: str, name: str) -> bool:
         return (kind, name) in account.applied or any(
             child.metadata.name == name for child in self._children(account, kind)
         )
 
-    async def _is_taken(self, account: Account, where: str) -> bool:
+    async def _is_taken(self, account: Account, manifest: dict[str, Any]) -> bool:
         """Whether another's object is there: one that differs in no field would be taken over without a conflict."""
+        if self._is_known(account, *_key(manifest)):
+            return False
         try:
-            there = msgspec.json.decode(await self._client.get(where, METADATA_ONLY), type=Bare)
+            there = msgspec.json.decode(await self._client.get(path_of(manifest), METADATA_ONLY), type=Bare)
         except NotFound:
             return False
         return there.metadata.labels.get(LABEL_MODEL_UID) != account.ref.uid
@@ -186,6 +197,20 @@ class Provisioning:
         if metadata.deletion_timestamp is None:
             propagation = "Foreground" if kind == "Deployment" else "Background"
             await self._client.delete(path(kind, metadata.namespace, metadata.name), metadata.uid, propagation)
+
+
+def _key(manifest: dict[str, Any]) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def _name_taken(manifest: dict[str, Any]) -> ClusterError:
+    kind, name = _key(manifest)
+    return ClusterError(
+        422,
+        "NameTaken",
+        f"{kind} {name} exists and belongs to somebody else, so nothing is applied;"
+        f" give the ModelDeployment another name, or, if the {kind} is yours and nobody needs it, delete it",
+    )
 
 
 def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:

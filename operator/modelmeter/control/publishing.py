@@ -23,6 +23,7 @@ from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.labels import selector
 from modelmeter.provision.observed import Observed
+from modelmeter.provision.pod import source_claim
 from modelmeter.provision.readiness import conditions, model_status, reason
 from modelmeter.provision.service import endpoints
 from modelmeter.provision.workload import template_hash
@@ -89,6 +90,8 @@ class Publishing:
             template_hash=template_hash(model) if model else "",
             spec_error=account.spec_error,
             apply_error=account.apply_error,
+            pods_error=account.pods_error,
+            source_claim=source_claim(model) if model else "",
             pods=pods,
             claim=next(
                 (claim_facts(claim) for claim in self._belongings.claims(account) if is_child(claim.metadata)), None

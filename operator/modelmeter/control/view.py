@@ -13,11 +13,12 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.reflector import Reflector
 from modelmeter.control.devices import Devices
 from modelmeter.errors import SpecError
-from modelmeter.meter.objects import Bare, Claim, Metadata, Node, Partial, Pod
+from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata, Node, Partial, Pod
 from modelmeter.meter.prices import Tariff
 
 OURS: Final = "app.kubernetes.io/managed-by=modelmeter"
-CHILD_KINDS: Final = ("Deployment", "Service", "ConfigMap")
+CHILD_KINDS: Final[dict[str, type[Bare]]] = {"Deployment": Deployment, "Service": Bare, "ConfigMap": Bare}
+"""Kinds of children that are not metered, and what of each is kept."""
 
 Touched = Callable[[str, Pod | Claim, bool], None]
 """Called with kind and object of what changed or may cost otherwise now, and whether it is gone."""
@@ -82,8 +83,8 @@ class View:
             self._claims,
             self._pods,
             *(
-                Reflector(client, path(kind), Bare, self._child_changed(kind), f"{OURS},{LABEL_MODEL}")
-                for kind in CHILD_KINDS
+                Reflector(client, path(kind), kept, self._child_changed(kind), f"{OURS},{LABEL_MODEL}")
+                for kind, kept in CHILD_KINDS.items()
             ),
             # After the pods: a node that is then not there, though a pod is on it, is gone and not new.
             Reflector(client, path("Node"), Node, self._node_changed),

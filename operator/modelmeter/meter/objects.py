@@ -242,3 +242,13 @@ class Bare(Partial, frozen=True):
     """Any object of which only the metadata matters."""
 
     metadata: Metadata
+
+
+class DeploymentStatus(Partial, frozen=True):
+    conditions: list[Condition] = []
+
+
+class Deployment(Bare, frozen=True):
+    """A Deployment, which says where its pods are refused."""
+
+    status: DeploymentStatus = DeploymentStatus()

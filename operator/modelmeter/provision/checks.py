@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from modelmeter.provision import placement
 from modelmeter.provision.observed import Observed, PodFacts, loader_report
 
 READY: Final = "Ready"
@@ -37,65 +38,9 @@ class Check(NamedTuple):
     problem: bool = True
     """Whether somebody has to act; else it passes by itself, or is as it was asked for."""
     known: bool = True
-    """False where the check only says that the answer is not known yet."""
-
-
-def _source_claim_not_found(seen: Observed) -> str | None:
-    pod = _unscheduled(seen)
-    if pod is None or 'persistentvolumeclaim "' not in pod.scheduling_message:
-        return None
-    return f"{pod.name}: {pod.scheduling_message}; create the claim that spec.model.source names in this namespace"
-
-
-def _claim_pending(seen: Observed) -> str | None:
-    claim = seen.claim
-    if claim is None or claim.phase == "Bound":
-        return None
-    # A claim that waits for its first consumer is not what its pods wait for.
-    words = [pod.scheduling_message for pod in seen.held() if not pod.scheduled]
-    if claim.phase == "Pending" and not any("persistentvolume" in text.lower().replace(" ", "") for text in words):
-        return None
-    name = claim.storage_class or "the cluster's default"
-    return (
-        f"claim {claim.name} is {claim.phase}: StorageClass {name} provides no volume;"
-        " see its events, or name another in spec.storage.storageClassName of a new ModelDeployment"
-    )
-
-
-def _no_pods(seen: Observed) -> str | None:
-    return None if any(seen.held()) else "its pods are being created"
-
-
-def _unscheduled(seen: Observed) -> PodFacts | None:
-    return next((pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message), None)
-
-
-def _claim_on_one_node(seen: Observed) -> str | None:
-    pod = _unscheduled(seen)
-    elsewhere = any(other.scheduled for other in seen.held())
-    if pod is None or not elsewhere or "ReadWriteMany" in seen.access_modes:
-        return None
-    if "affinity" not in pod.scheduling_message:
-        return None
-    return (
-        f"{pod.name}: its claim can be mounted on one node only, and that node is full;"
-        f" use accessModes [ReadWriteMany] or fewer replicas ({pod.scheduling_message})"
-    )
-
-
-def _no_node_fits(seen: Observed) -> str | None:
-    pod = _unscheduled(seen)
-    if pod is None:
-        return None
-    return (
-        f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
-        " or change spec.serving (gpu, resources, nodeSelector, tolerations)"
-    )
-
-
-def _scheduling(seen: Observed) -> str | None:
-    waiting = [pod.name for pod in seen.held() if not pod.scheduled]
-    return f"{waiting[0]} waits for the scheduler" if waiting else None
+    """False where the check only says that the answer is not known yet; then a lower reason says more."""
+    settled: bool = False
+    """Whether it is as it was asked for and stays so: nothing is under way."""
 
 
 def _waiting(seen: Observed, reasons: Iterable[str]) -> PodFacts | None:
@@ -161,7 +106,8 @@ def _model_loading(seen: Observed) -> str | None:
 
 
 def _pods_not_ready(seen: Observed) -> str | None:
-    if seen.ready:
+    """Only once there is something to start: what keeps pods from getting there has a reason of its own."""
+    if seen.ready or not any(pod.loader_exit_code == 0 for pod in seen.held()):
         return None
     return f"0 of {seen.desired} replicas are ready; Triton is starting or its probes fail (kubectl describe pod)"
 
@@ -219,15 +165,19 @@ CHAIN: Final = (
     Check(
         "ScaledToZero",
         AVAILABLE,
-        lambda seen: None if seen.desired else "no replicas are asked for; set spec.serving.replicas",
+        lambda seen: (
+            None if seen.desired or seen.spec_error else "no replicas are asked for; set spec.serving.replicas"
+        ),
         problem=False,
+        settled=True,
     ),
-    Check("SourceClaimNotFound", MODEL_AVAILABLE, _source_claim_not_found),
-    Check("ClaimPending", MODEL_AVAILABLE, _claim_pending),
-    Check("Provisioning", SCHEDULED, _no_pods, problem=False, known=False),
-    Check("ClaimOnOneNode", SCHEDULED, _claim_on_one_node),
-    Check("NoNodeFits", SCHEDULED, _no_node_fits),
-    Check("Scheduling", SCHEDULED, _scheduling, problem=False, known=False),
+    Check("SourceClaimNotFound", MODEL_AVAILABLE, placement.source_claim_not_found),
+    Check("ClaimPending", MODEL_AVAILABLE, placement.claim_pending),
+    Check("PodsNotCreated", SCHEDULED, placement.pods_not_created),
+    Check("Provisioning", SCHEDULED, placement.no_pods, problem=False, known=False),
+    Check("ClaimOnOneNode", SCHEDULED, placement.claim_on_one_node),
+    Check("NoNodeFits", SCHEDULED, placement.no_node_fits),
+    Check("Scheduling", SCHEDULED, placement.scheduling, problem=False, known=False),
     Check("ImageNotPulled", AVAILABLE, _image_not_pulled),
     Check("ModelLoadFailed", MODEL_AVAILABLE, _model_load_failed),
     Check("OutOfMemory", AVAILABLE, _out_of_memory),

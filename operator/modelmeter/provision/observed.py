@@ -54,6 +54,10 @@ class Observed:
     """Of the current spec."""
     spec_error: str | None = None
     apply_error: str | None = None
+    pods_error: str | None = None
+    """Why the API server refuses pods, in its own words."""
+    source_claim: str = ""
+    """The claim of a pvc:// source."""
     pods: tuple[PodFacts, ...] = ()
     claim: ClaimFacts | None = None
     triton: tuple[bool, str] | None = None

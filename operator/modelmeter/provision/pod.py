@@ -75,7 +75,7 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
         {"name": "spec", "mountPath": SPEC_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
-    if _source_claim(model):
+    if source_claim(model):
         mounts.append({"name": "source", "mountPath": SOURCE_DIRECTORY, "readOnly": True})
     arguments = ["load", model.spec.model.source, REPOSITORY, "--spec", f"{SPEC_DIRECTORY}/{FILE}"]
     return {
@@ -139,12 +139,13 @@ def _volumes(model: ModelDeployment) -> list[dict[str, Any]]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
         {"name": "tmp", "emptyDir": {}},
     ]
-    if source := _source_claim(model):
+    if source := source_claim(model):
         volumes.append({"name": "source", "persistentVolumeClaim": {"claimName": source, "readOnly": True}})
     return volumes
 
 
-def _source_claim(model: ModelDeployment) -> str:
+def source_claim(model: ModelDeployment) -> str:
+    """Name of the claim of a pvc:// source; empty for another source."""
     url = urlsplit(model.spec.model.source)
     return url.netloc if url.scheme == "pvc" else ""
 

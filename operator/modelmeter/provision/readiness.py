@@ -106,7 +106,7 @@ def _layer(kind: str, seen: Observed, found: list[tuple[Check, str]]) -> tuple[s
     holds, good_reason, good_message = HOLDS[kind]
     if holds(seen):
         return "True", good_reason, good_message(seen)
-    own = next((entry for entry in found if entry[0].condition == kind), None)
+    own = next((entry for entry in found if entry[0].condition == kind and entry[0].known), None)
     if own is not None:
         return _failed(*own)
     check, message = found[0]
@@ -118,7 +118,7 @@ def _progress(found: list[tuple[Check, str]]) -> tuple[str, str, str]:
     if not found:
         return "False", "UpToDate", "all replicas are of the current spec"
     check, message = found[0]
-    return "False" if check.problem else "True", check.reason, message
+    return "False" if check.problem or check.settled else "True", check.reason, message
 
 
 def _figures(kind: str, seen: Observed) -> tuple[str, str, str]:

@@ -1,0 +1,99 @@
+"""Why pods do not exist, or have no node: claims, admission and the scheduler, each in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from modelmeter.provision.observed import Observed, PodFacts
+
+NOT_WHERE_OTHERS_ARE: Final = "didn't match pod affinity rules"
+"""What the scheduler says of nodes where the model's other pods are not."""
+
+REMEDIES: Final = (
+    ("PriorityClass", "create it, or name another in spec.serving.priorityClassName"),
+    ("exceeded quota", "raise the namespace's ResourceQuota, or ask for less in spec.serving"),
+    ("failed quota", "give what it asks for in spec.serving.resources (requests, limits)"),
+    ("violates PodSecurity", "let the namespace's label pod-security.kubernetes.io/enforce allow such pods"),
+    ("usage per", "change spec.serving.resources or the namespace's LimitRange"),
+    ("", "change spec.serving, or what forbids such pods in this namespace"),
+)
+"""Words of those that refuse pods, and what to do about it; the first that is said holds."""
+
+
+def source_claim_not_found(seen: Observed) -> str | None:
+    """Also where it is there but on its way out."""
+    said = f'persistentvolumeclaim "{seen.source_claim}" '
+    pod = next((pod for pod in _refused(seen) if said in pod.scheduling_message), None) if seen.source_claim else None
+    if pod is None:
+        return None
+    claim = f"{pod.name} waits for claim {seen.source_claim} of spec.model.source, which"
+    if f"{said}is being deleted" in pod.scheduling_message:
+        return f"{claim} is being deleted; create it again once it is gone, or name another claim"
+    return f"{claim} does not exist in this namespace; create it, or name another claim"
+
+
+def claim_pending(seen: Observed) -> str | None:
+    """A claim that waits for its first consumer is not what its pods wait for."""
+    claim = seen.claim
+    if claim is None or claim.phase == "Bound":
+        return None
+    words = [pod.scheduling_message for pod in _refused(seen)]
+    said = next((text for text in words if "persistentvolume" in text.lower().replace(" ", "")), "")
+    if claim.phase == "Pending" and not said:
+        return None
+    name = claim.storage_class or "the cluster's default"
+    return (
+        f"claim {claim.name} is {claim.phase}: StorageClass {name} does not exist or provides no volume;"
+        f" see kubectl describe pvc {claim.name}, or name another in spec.storage.storageClassName"
+        f" of a new ModelDeployment{f' ({said})' if said else ''}"
+    )
+
+
+def pods_not_created(seen: Observed) -> str | None:
+    """While pods are missing: the API server refuses them, and says why."""
+    if not seen.pods_error or sum(1 for _ in seen.held()) >= seen.desired:
+        return None
+    remedy = next(remedy for words, remedy in REMEDIES if words in seen.pods_error)
+    return f"{seen.pods_error}; {remedy}"
+
+
+def no_pods(seen: Observed) -> str | None:
+    """It takes a moment until they are there."""
+    return None if any(seen.held()) else "its pods are being created"
+
+
+def claim_on_one_node(seen: Observed) -> str | None:
+    """Where one replica has a node, all others must go there."""
+    pod = next(_refused(seen), None)
+    elsewhere = any(other.scheduled for other in seen.held())
+    if pod is None or not elsewhere or "ReadWriteMany" in seen.access_modes:
+        return None
+    if NOT_WHERE_OTHERS_ARE not in pod.scheduling_message:
+        return None
+    return (
+        f"{pod.name}: its claim can be mounted on one node only, and that node is full;"
+        f" use accessModes [ReadWriteMany] or fewer replicas ({pod.scheduling_message})"
+    )
+
+
+def no_node_fits(seen: Observed) -> str | None:
+    """Not where it is a claim that no node could do anything about."""
+    pod = next(_refused(seen), None)
+    if pod is None or source_claim_not_found(seen) or claim_pending(seen):
+        return None
+    return (
+        f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
+        " or change spec.serving (gpu, resources, nodeSelector, tolerations)"
+    )
+
+
+def scheduling(seen: Observed) -> str | None:
+    """The scheduler has yet to say something."""
+    waiting = [pod.name for pod in seen.held() if not pod.scheduled]
+    return f"{waiting[0]} waits for the scheduler" if waiting else None
+
+
+def _refused(seen: Observed) -> Iterator[PodFacts]:
+    """Pods that the scheduler found no node for."""
+    return (pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message)
