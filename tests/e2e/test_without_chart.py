@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from modelmeter.cluster.lease import this_host
 from tests.cluster.chart import CHECKOUT, SYSTEM
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator import Operator
@@ -19,10 +24,27 @@ def test_crds_prices_and_a_kubeconfig_are_enough(tmp_path: Path) -> None:
     with Cluster.up(tmp_path / "cluster") as cluster:
         cluster.kubectl("apply", "-f", CHECKOUT / "crds")
         cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "pricebook.yaml")
-        with Operator(cluster.kubeconfig, tmp_path / "operator.log"):
+        with Operator(cluster.kubeconfig, tmp_path / "operator.log") as operator:
             user = User(cluster, "search")
             user.apply(model("shop"))
             user.wait("a price", lambda: user.condition("shop", "Priced").get("status") == "True")
             user.wait("a cost", lambda: user.status("shop")["cost"]["total"] > "0")
+            one_operator_at_a_time(cluster, operator, tmp_path)
         found = json.loads(cluster.kubectl("get", "coststatements", f"--namespace={SYSTEM}", "-o", "json"))["items"]
         assert [item["spec"]["model"]["name"] for item in found] == ["shop"]
+
+
+def one_operator_at_a_time(cluster: Cluster, first: Operator, folder: Path) -> None:
+    """Nothing is released under a working operator; a second one of the same host takes over, and the first ends."""
+    command = [sys.executable, "-m", "modelmeter", "release"]
+    done = subprocess.run(
+        command, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert f"operator {this_host()} is at work in {SYSTEM}" in done.stderr
+    with Operator(cluster.kubeconfig, folder / "second.log"):
+        for _ in range(100):
+            if "has taken over" in first.log.read_text():
+                break
+            time.sleep(0.1)
+        assert "only one works at a time" in first.log.read_text()

@@ -16,6 +16,7 @@ PLURALS: Final = {
     "Service": ("v1", "services"),
     "Event": ("v1", "events"),
     "Deployment": ("apps/v1", "deployments"),
+    "Lease": ("coordination.k8s.io/v1", "leases"),
     "ResourceClaim": ("resource.k8s.io/v1", "resourceclaims"),
     "ResourceSlice": ("resource.k8s.io/v1", "resourceslices"),
     "ModelDeployment": (API_VERSION, "modeldeployments"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from modelmeter.api.names import (
 )
 from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
+from modelmeter.cluster.namespaces import create_in
 from modelmeter.cluster.paths import path
 from modelmeter.errors import Conflict, LedgerError, NotFound, SpecError
 
@@ -142,7 +142,7 @@ class Statements:
             "spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         if known is None:
-            answer = await self._create(body)
+            answer = await create_in(self._client, "CostStatement", self._namespace, body)
         else:
             body["metadata"]["resourceVersion"] = known.resource_version
             try:
@@ -151,17 +151,6 @@ class Statements:
                 # Deleted by hand: what we know is all there is, so it comes back whole.
                 raise Conflict(409, "Conflict", f"CostStatement {name} was deleted") from None
         return Stored(name, msgspec.json.decode(answer, type=_Statement).metadata.resource_version, spec)
-
-    async def _create(self, body: dict[str, Any]) -> bytes:
-        """Create a page, and the namespace first where nobody has: outside of the chart that is our task."""
-        where = path("CostStatement", self._namespace)
-        try:
-            return await self._client.create(where, body)
-        except NotFound:
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._namespace}}
-            with suppress(Conflict):
-                await self._client.create(path("Namespace"), namespace)
-            return await self._client.create(where, body)
 
     async def _list(self, selector: str, accept: str) -> list[_Statement]:
         where = path("CostStatement", self._namespace)

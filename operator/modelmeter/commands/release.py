@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _release(settings: Settings, deployment: str | None) -> int:
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
+    from modelmeter.cluster.lease import DURATION_SECONDS, Lease, this_host
     from modelmeter.control.operator import Operator
     from modelmeter.control.releasing import release, stop
 
@@ -55,6 +56,12 @@ async def _release(settings: Settings, deployment: str | None) -> int:
     try:
         if deployment:
             await stop(client, settings.namespace, deployment)
-        return await release(client, Operator(client, clock, settings))
+        lease = Lease(client, clock, settings.namespace, f"release on {this_host()}")
+        await lease.acquire(patience_seconds=DURATION_SECONDS + 5)
+        holding = asyncio.create_task(lease.hold())
+        left = await release(client, Operator(client, clock, settings))
+        holding.cancel()
+        await lease.release()
+        return left
     finally:
         await client.close()

@@ -6,10 +6,14 @@ import argparse
 import asyncio
 import logging
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modelmeter.errors import ModelmeterError
 from modelmeter.settings import DEFAULT_LOADER_IMAGE, DEFAULT_NAMESPACE, Settings
+
+if TYPE_CHECKING:
+    from modelmeter.cluster.client import Client
+    from modelmeter.control.operator import Operator
 
 IDENTITY: Final = "modelmeter"
 """Kopf's name for this process; else it asks for the user's, and the image's user has none."""
@@ -50,37 +54,53 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _operate(settings: Settings) -> None:
-    """Load everything, then work beside kopf until it is told to stop; what fails ends both."""
-    import kopf
-
+    """Work once nobody else does, until told to stop."""
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
+    from modelmeter.cluster.lease import Lease, this_host
     from modelmeter.control.operator import Operator
-    from modelmeter.handlers import memo, registry
 
     clock = Clock()
     client = await Client.connect(clock)
+    lease = Lease(client, clock, settings.namespace, this_host())
     try:
+        await lease.acquire()
+        holding = asyncio.create_task(lease.hold())
+        # Whoever becomes the writer lists first, for somebody else may have written last.
         operator = Operator(client, clock, settings)
         await operator.prepare()
         log.info("%d ModelDeployments are known; statements are kept in %s", len(operator.accounts), settings.namespace)
-        working = asyncio.create_task(operator.run())
-        endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
-        watching = asyncio.create_task(
-            kopf.operator(
-                registry=registry(),
-                memo=memo(client, operator),
-                clusterwide=True,
-                standalone=True,
-                liveness_endpoint=endpoint,
-                identity=IDENTITY,  # type: ignore[arg-type]  # a str, of which kopf keeps the name to itself
-            )
-        )
-        done, pending = await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending)
-        for task in done:
-            task.result()
+        await _first_to_end(holding, asyncio.create_task(operator.run()), _watching(client, operator, settings))
+        await lease.release()
     finally:
         await client.close()
+
+
+def _watching(client: Client, operator: Operator, settings: Settings) -> asyncio.Task[None]:
+    """Kopf, which also ends at SIGTERM and SIGINT."""
+    import kopf
+
+    from modelmeter.handlers import memo, registry
+
+    endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
+    return asyncio.create_task(
+        kopf.operator(
+            registry=registry(),
+            memo=memo(client, operator),
+            clusterwide=True,
+            standalone=True,
+            liveness_endpoint=endpoint,
+            identity=IDENTITY,  # type: ignore[arg-type]  # a str, of which kopf keeps the name to itself
+        )
+    )
+
+
+async def _first_to_end(*tasks: asyncio.Task[None]) -> None:
+    """Wait until one ends, and end the others; what failed is raised."""
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending)
+    for task in done:
+        task.result()

@@ -73,8 +73,18 @@ class Provisioning:
             return
         if account.deleted is not None:
             await self._tear_down(account)
-        elif account.model is not None:
+        elif account.model is not None and await self._is_current(account):
             await self._build_up(account, account.model)
+
+    async def _is_current(self, account: Account) -> bool:
+        """Whether the ModelDeployment is as we know it: what a late watch shows is not built up once more."""
+        ref = account.ref
+        try:
+            where = path("ModelDeployment", ref.namespace, ref.name)
+            there = msgspec.json.decode(await self._client.get(where, METADATA_ONLY), type=Bare).metadata
+        except NotFound:
+            return False
+        return (there.uid, there.generation, there.deletion_timestamp) == (ref.uid, account.generation, None)
 
     async def _build_up(self, account: Account, model: ModelDeployment) -> None:
         self._note_pods(account)
