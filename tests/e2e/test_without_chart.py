@@ -23,6 +23,7 @@ pytestmark = pytest.mark.e2e
 def test_crds_prices_and_a_kubeconfig_are_enough(tmp_path: Path) -> None:
     with Cluster.up(tmp_path / "cluster") as cluster:
         cluster.kubectl("apply", "-f", CHECKOUT / "crds")
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "pricebook.yaml")
         with Operator(cluster.kubeconfig, tmp_path / "operator.log") as operator:
             user = User(cluster, "search")
