@@ -44,6 +44,11 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "ModelAvailable", "False", "StorageClass never does not exist or provides no volume",
     ),
     (
+        "SourceClaimPending",
+        seen(pods=(pending("pod has unbound immediate PersistentVolumeClaims. not found"),)),
+        "ModelAvailable", "False", "waits for claim models of spec.model.source, which has no volume",
+    ),
+    (
         "PodsNotCreated",
         seen(pods=(), pods_error='pods "intent-1-" is forbidden: no PriorityClass with name gold was found'),
         "Scheduled", "False", "gold was found; create it, or name another in spec.serving.priorityClassName",
@@ -153,6 +158,7 @@ UNKNOWN: list[tuple[Observed, str]] = [
     (seen(pods=(pending(),), triton=None), "NoNodeFits"),
     (seen(pods=(pending('persistentvolumeclaim "models" not found'),), triton=None), "SourceClaimNotFound"),
     (seen(claim=PENDING_CLAIM, pods=(WAITING_FOR_CLAIM,), triton=None), "ClaimPending"),
+    (seen(pods=(WAITING_FOR_CLAIM,), triton=None), "SourceClaimPending"),
     (seen(pods=(), pods_error="forbidden", triton=None), "PodsNotCreated"),
     (seen(pods=(), triton=None), "Provisioning"),
     (seen(pods=(pending(message=""),), triton=None), "Scheduling"),

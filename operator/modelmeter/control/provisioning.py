@@ -10,12 +10,12 @@ import msgspec
 
 from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDGER_FINALIZER
 from modelmeter.api.resources import ModelDeployment
-from modelmeter.cluster.client import METADATA_LIST, METADATA_ONLY, Client
-from modelmeter.cluster.listing import items
+from modelmeter.cluster.client import METADATA_ONLY, Client
 from modelmeter.cluster.paths import path, path_of
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.facts import refused_pods
-from modelmeter.control.view import CHILD_KINDS, View
+from modelmeter.control.removing import remove_children
+from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 RETRIABLE: Final = (0, 409, 429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may well succeed; others wait for a new spec."""
 REFUSED_RETRY_SECONDS: Final = 15.0
-COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
-"""Children that must be gone before the last page may close."""
 
 
 class Provisioning:
@@ -187,26 +185,10 @@ class Provisioning:
         return self._loader_image
 
     async def _tear_down(self, account: Account) -> None:
-        """Delete the children, found by a consistent list: what was applied a moment ago is among them.
-
-        The Deployment goes in the foreground, so that it is gone only after its pods.
-        """
-        ref = account.ref
-        selector = f"{LABEL_MODEL_UID}={ref.uid}"
-        left = False
-        for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
-            where = path(kind, ref.namespace)
-            for child in await items(self._client, where, Bare, METADATA_LIST, labelSelector=selector):
-                left |= kind in COSTLY_KINDS
-                await self._delete(kind, child.metadata)
+        left = await remove_children(self._client, account.ref)
         if not left and not account.torn_down:
             account.torn_down = True
-            self._emptied(ref.uid)
-
-    async def _delete(self, kind: str, metadata: Metadata) -> None:
-        if metadata.deletion_timestamp is None:
-            propagation = "Foreground" if kind == "Deployment" else "Background"
-            await self._client.delete(path(kind, metadata.namespace, metadata.name), metadata.uid, propagation)
+            self._emptied(account.ref.uid)
 
 
 def _key(manifest: dict[str, Any]) -> tuple[str, str]:

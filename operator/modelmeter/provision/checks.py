@@ -173,6 +173,7 @@ CHAIN: Final = (
     ),
     Check("SourceClaimNotFound", MODEL_AVAILABLE, placement.source_claim_not_found),
     Check("ClaimPending", MODEL_AVAILABLE, placement.claim_pending),
+    Check("SourceClaimPending", MODEL_AVAILABLE, placement.source_claim_pending),
     Check("PodsNotCreated", SCHEDULED, placement.pods_not_created),
     Check("Provisioning", SCHEDULED, placement.no_pods, problem=False, known=False),
     Check("ClaimOnOneNode", SCHEDULED, placement.claim_on_one_node),

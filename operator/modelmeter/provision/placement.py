@@ -10,6 +10,11 @@ from modelmeter.provision.observed import Observed, PodFacts
 NOT_WHERE_OTHERS_ARE: Final = "didn't match pod affinity rules"
 """What the scheduler says of nodes where the model's other pods are not."""
 
+OF_STORAGE: Final = ("persistentvolume", "storageclass")
+"""What it speaks of where a claim is the reason."""
+NO_VOLUME: Final = "unbound immediate PersistentVolumeClaims"
+"""What it says of a claim that should have a volume before any pod comes."""
+
 REMEDIES: Final = (
     ("PriorityClass", "create it, or name another in spec.serving.priorityClassName"),
     ("exceeded quota", "raise the namespace's ResourceQuota, or ask for less in spec.serving"),
@@ -38,15 +43,26 @@ def claim_pending(seen: Observed) -> str | None:
     claim = seen.claim
     if claim is None or claim.phase == "Bound":
         return None
-    words = [pod.scheduling_message for pod in _refused(seen)]
-    said = next((text for text in words if "persistentvolume" in text.lower().replace(" ", "")), "")
+    said = next(filter(_is_of_storage, (pod.scheduling_message for pod in _refused(seen))), "")
     if claim.phase == "Pending" and not said:
         return None
     name = claim.storage_class or "the cluster's default"
+    quoted = f" (the scheduler: {said.removesuffix(' not found')})" if said else ""
     return (
         f"claim {claim.name} is {claim.phase}: StorageClass {name} does not exist or provides no volume;"
         f" see kubectl describe pvc {claim.name}, or name another in spec.storage.storageClassName"
-        f" of a new ModelDeployment{f' ({said})' if said else ''}"
+        f" of a new ModelDeployment{quoted}"
+    )
+
+
+def source_claim_pending(seen: Observed) -> str | None:
+    """Where the model's own claim is well, so that it can be no other."""
+    pod = next((pod for pod in _refused(seen) if NO_VOLUME in pod.scheduling_message), None)
+    if pod is None or not seen.source_claim or seen.claim is None or seen.claim.phase != "Bound":
+        return None
+    return (
+        f"{pod.name} waits for claim {seen.source_claim} of spec.model.source, which has no volume;"
+        f" see kubectl describe pvc {seen.source_claim}"
     )
 
 
@@ -80,7 +96,7 @@ def claim_on_one_node(seen: Observed) -> str | None:
 def no_node_fits(seen: Observed) -> str | None:
     """Not where it is a claim that no node could do anything about."""
     pod = next(_refused(seen), None)
-    if pod is None or source_claim_not_found(seen) or claim_pending(seen):
+    if pod is None or any(find(seen) for find in (source_claim_not_found, claim_pending, source_claim_pending)):
         return None
     return (
         f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
@@ -97,3 +113,7 @@ def scheduling(seen: Observed) -> str | None:
 def _refused(seen: Observed) -> Iterator[PodFacts]:
     """Pods that the scheduler found no node for."""
     return (pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message)
+
+
+def _is_of_storage(text: str) -> bool:
+    return any(word in text.lower().replace(" ", "") for word in OF_STORAGE)

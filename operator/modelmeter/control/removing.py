@@ -1,0 +1,37 @@
+"""Deletes the children of a model that is deleted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from modelmeter.api.cost_statement import ModelRef
+from modelmeter.api.names import LABEL_MODEL_UID
+from modelmeter.cluster.client import METADATA_LIST, Client
+from modelmeter.cluster.listing import items
+from modelmeter.cluster.paths import path
+from modelmeter.control.view import CHILD_KINDS
+from modelmeter.meter.objects import Bare, Metadata
+
+COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
+"""Children that must be gone before the last page may close."""
+
+
+async def remove_children(client: Client, ref: ModelRef) -> bool:
+    """Delete the children; whether any is left that could still cost.
+
+    They are found by a consistent list: what was applied a moment ago is among them. The Deployment goes in the
+    foreground, so that it is gone only after its pods.
+    """
+    selector = f"{LABEL_MODEL_UID}={ref.uid}"
+    left = False
+    for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
+        for child in await items(client, path(kind, ref.namespace), Bare, METADATA_LIST, labelSelector=selector):
+            left |= kind in COSTLY_KINDS
+            await _delete(client, kind, child.metadata)
+    return left
+
+
+async def _delete(client: Client, kind: str, metadata: Metadata) -> None:
+    if metadata.deletion_timestamp is None:
+        propagation = "Foreground" if kind == "Deployment" else "Background"
+        await client.delete(path(kind, metadata.namespace, metadata.name), metadata.uid, propagation)
