@@ -21,6 +21,8 @@ class Settings:
     """How many whole months a closed statement is kept after its own; 0 keeps all."""
     liveness_port: int = 8080
     """Port of /healthz; 0 serves none."""
+    metrics_port: int = 0
+    """Port of /metrics; 0 serves none."""
     status_writes_per_second: float = 20
     """At most so many status writes a second for the whole cluster."""
     apply_workers: int = 8

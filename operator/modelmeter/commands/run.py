@@ -30,6 +30,7 @@ def add_parser(subparsers: Any) -> None:
         "--retention-months", type=int, default=0, help="delete statements so many months after their own; 0 keeps all"
     )
     parser.add_argument("--liveness-port", type=int, default=8080, help="port of /healthz; 0 serves none")
+    parser.add_argument("--metrics-port", type=int, default=0, help="port of /metrics; 0 serves none")
     parser.set_defaults(run=run)
 
 
@@ -43,11 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
         loader_image=arguments.loader_image,
         retention_months=arguments.retention_months,
         liveness_port=arguments.liveness_port,
+        metrics_port=arguments.metrics_port,
     )
     try:
         asyncio.run(_operate(settings))
     except (ModelmeterError, OSError) as error:
-        hint = "; is --liveness-port free?" if isinstance(error, OSError) else ""
+        hint = "; are --liveness-port and --metrics-port free?" if isinstance(error, OSError) else ""
         print(f"modelmeter run: {error}{hint}", file=sys.stderr)
         return 1
     return 0
@@ -58,6 +60,7 @@ async def _operate(settings: Settings) -> None:
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
     from modelmeter.cluster.lease import Lease, this_host
+    from modelmeter.control.metrics import serve
     from modelmeter.control.operator import Operator
 
     clock = Clock()
@@ -70,6 +73,8 @@ async def _operate(settings: Settings) -> None:
         operator = Operator(client, clock, settings)
         await operator.prepare()
         log.info("%d ModelDeployments are known; statements are kept in %s", len(operator.accounts), settings.namespace)
+        if settings.metrics_port:
+            serve(operator, settings.metrics_port)
         await _first_to_end(holding, asyncio.create_task(operator.run()), _watching(client, operator, settings))
         await lease.release()
     finally:
