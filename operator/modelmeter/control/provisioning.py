@@ -97,7 +97,7 @@ class Provisioning:
     async def _apply_all(self, account: Account, model: ModelDeployment) -> list[ClusterError]:
         """Apply every child, whatever becomes of the others: a claim that may not grow holds up no rollout.
 
-        None where one has a name that is somebody else's: pods must not mount a claim that is not their model's.
+        Applies nothing where a name is somebody else's: pods must not mount a claim that is not their model's.
         """
         manifests = desired(model, self._loader_image_for(account, model))
         try:
@@ -185,6 +185,7 @@ class Provisioning:
         return self._loader_image
 
     async def _tear_down(self, account: Account) -> None:
+        """Remove the children, and say once that none is left that could still cost."""
         left = await remove_children(self._client, account.ref)
         if not left and not account.torn_down:
             account.torn_down = True
