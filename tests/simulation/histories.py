@@ -26,6 +26,7 @@ ENDINGS: Final = (
     "evicted",
     "deleted",
     "deleted",
+    "backing off",
     "forced",
     "node gone",
     "node gone",
@@ -51,6 +52,7 @@ class PodStory:
     gibibytes: int = 4
     node: int = 0
     restarts: int = 0
+    """Not where it ends as failed: what would be restarted does not end so."""
     pulling: int = 0
     claim: int | None = None
     replaced: bool = False

@@ -95,6 +95,7 @@ async def live(connection: Connection, clock: Clock, statuses: bool = False) -> 
             operator.metering.queue.run(2),
             operator.provisioning.queue.run(1),
             operator.capturing.queue.run(1),
+            operator.adopting.queue.run(1),
             operator._tick(),
             _models(client, operator),
         ):

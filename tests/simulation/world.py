@@ -17,7 +17,12 @@ NAME: Final = "intent"
 UID: Final = "0f0f0f0f-5eed-4000-8000-000000000000"
 MODEL: Final = Key("modeldeployments", NAMESPACE, NAME)
 BOOK: Final = Key("pricebooks", "", "default")
-LABELS: Final = {"modelmeter.dev/model": NAME, "modelmeter.dev/model-uid": UID}
+LABELS: Final = {
+    "app.kubernetes.io/managed-by": "modelmeter",
+    "modelmeter.dev/model": NAME,
+    "modelmeter.dev/model-uid": UID,
+}
+"""As on what the operator makes: the last page waits for it."""
 METERING: Final = "modelmeter.dev/metering"
 PROTECTION: Final = "kubernetes.io/pvc-protection"
 FOREGROUND: Final = "foregroundDeletion"
@@ -44,6 +49,8 @@ NODES: Final = (
     },
     {"nvidia.com/gpu.product": "Tesla-T4", "topology.kubernetes.io/region": "eu-west-1"},
 )
+RESTART_POLICIES: Final = {"finished": "OnFailure", "failed": "Never"}
+"""By the pod's ending; of all others Always."""
 PROFILES: Final = (
     {"gpuProduct": "NVIDIA-L4", "instanceType": "g6.xlarge", "region": "eu-west-1", "capacityType": "spot"},
     {"gpuProduct": "NVIDIA-L4", "instanceType": "g6.12xlarge", "region": "us-east-1", "capacityType": "on-demand"},
@@ -340,7 +347,11 @@ class World:
         volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}] if claim else []
         return {
             "metadata": {"namespace": NAMESPACE, "name": name, "labels": dict(LABELS), "finalizers": [METERING]},
-            "spec": {"containers": [{"name": "triton", "resources": {"requests": requests}}], "volumes": volumes},
+            "spec": {
+                "restartPolicy": RESTART_POLICIES.get(story.ending, "Always"),
+                "containers": [{"name": "triton", "resources": {"requests": requests}}],
+                "volumes": volumes,
+            },
             "status": {"phase": "Pending", "conditions": []},
         }
 
@@ -367,7 +378,8 @@ class World:
     async def _running(self, key: Key, uid: str, story: PodStory) -> bool:
         """From its binding to its end: the image is pulled, containers restart, it grows in place."""
         moments = [(story.pulling, self._ready)]
-        moments += [(story.length * (n + 1) // (story.restarts + 1), self._restart) for n in range(story.restarts)]
+        restarts = 0 if story.ending == "failed" else story.restarts
+        moments += [(story.length * (n + 1) // (restarts + 1), self._restart) for n in range(restarts)]
         if story.resized is not None:
             moments.append((story.resized, self._resize))
         length = 10**9 if story.ending == "stays" else story.length
@@ -428,9 +440,25 @@ class World:
         await self._report(key, story, "Succeeded")
         self._remove(key)
 
+    async def _backing_off(self, key: Key, held: Held, story: PodStory, node: str) -> None:
+        """Its container ended and waits to start once more when it is told to stop: it has its GPUs until then."""
+        ended = {"terminated": {"exitCode": 1, "finishedAt": self._server.stamp()}}
+        waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+        self._status(key, containerStatuses=[{"name": "triton", "state": waiting, "lastState": ended}])
+        # Told within the same second, it would have ended as told.
+        await asyncio.sleep(1)
+        await self._pause(story.reported)
+        self._server.delete(key, GRACE_SECONDS)
+        await asyncio.sleep(STOPPING_SECONDS)
+        held.end = self._server.now()
+        sandbox = {"type": "PodReadyToStartContainers", "status": "False", "lastTransitionTime": self._server.stamp()}
+        self._status(key, phase="Failed", containerStatuses=[{"name": "triton", "state": ended}], condition=sandbox)
+        self._remove(key)
+
     async def _report(self, key: Key, story: PodStory, phase: str) -> None:
         """The kubelet says that the pod's container ended now; it says so late."""
-        ended = {"terminated": {"exitCode": 0, "finishedAt": self._server.stamp()}}
+        code = 1 if phase == "Failed" else 0
+        ended = {"terminated": {"exitCode": code, "finishedAt": self._server.stamp()}}
         if story.reported:
             await asyncio.sleep(story.reported)
         before = self._server.read(key)["status"].get("containerStatuses", [{}])[0]
@@ -439,10 +467,10 @@ class World:
 
     async def _evicted(self, key: Key, held: Held, story: PodStory, node: str) -> None:
         held.end = self._server.now()
-        unready = {"type": "Ready", "status": "False", "lastTransitionTime": self._server.stamp()}
+        evicted = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": self._server.stamp()}
         if story.reported:
             await asyncio.sleep(story.reported)
-        self._status(key, phase="Failed", condition=unready, reason="Evicted")
+        self._status(key, phase="Failed", condition=evicted, reason="Evicted")
         await self._over.wait()
         self._remove(key)
 
@@ -484,6 +512,7 @@ ENDINGS: Final = {
     "evicted": World._evicted,
     "deleted": World._stopped,
     "stays": World._stopped,
+    "backing off": World._backing_off,
     "forced": World._forced,
     "node gone": World._node_gone,
     "node silent": World._node_silent,

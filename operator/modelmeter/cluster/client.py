@@ -128,11 +128,11 @@ class Client:
         return await self._request("PATCH", path, body, content=STRATEGIC_PATCH, accept=METADATA_ONLY)
 
     async def delete(self, path: str, uid: str, propagation: str = "Background") -> None:
-        """Delete the object with this UID; one that is gone, or another of the same name, is left alone."""
+        """Delete the object with this UID, if it is not gone; Conflict where it is changing, or is another by now."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": propagation}
         try:
             await self._request("DELETE", path, body)
-        except (NotFound, Conflict):
+        except NotFound:
             return
 
     async def watch(self, path: str, **query: str) -> AsyncIterator[bytes]:

@@ -35,8 +35,8 @@ def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, str]:
 
     `lost` names nodes that are known to be gone.
 
-    1. Terminal phase, and every container is said to have ended, the last of them not before the pod was told to:
-       its finishedAt. The kubelet's own word; exact.
+    1. Terminal phase, and every container is said to have ended, the last of them not before the pod was told to, or
+       at a time when none would be started again: its finishedAt. The kubelet's own word; exact.
     2. Terminal phase, and no container ran when the pod was told to end (it waited for an image, or to start one once
        more): the end of its sandbox. The kubelet's own word; exact.
     3. Terminal phase without either: when it was told to end, else the last transition of its conditions; estimated:
@@ -49,7 +49,7 @@ def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, str]:
     deleted = _deletion(pod.metadata)
     if pod.status.phase in TERMINAL:
         finished, told = _finished(pod, deleted), _told_to_end(pod, deleted)
-        if finished and (told is None or finished >= told):
+        if finished and (told is None or finished >= told or not _starts_again(pod)):
             return finished, ""
         if sandbox := _transition(pod, SANDBOX, "False"):
             return max(sandbox, finished or sandbox), ""
@@ -112,7 +112,7 @@ def _finished(pod: Pod, deleted: datetime | None) -> datetime | None:
     """The last container's end, where every container is said to have ended.
 
     lastState says nothing: after that run the pod held its resources on. Containers that never ran say nothing
-    either, unless start-up failed, and nobody deleted the pod: then a failed init container was the last to end.
+    either, unless start-up failed for good: then a failed init container was the last to end.
     """
     status = pod.status
     main = [_end(container) for container in status.container_statuses]
@@ -120,8 +120,16 @@ def _finished(pod: Pod, deleted: datetime | None) -> datetime | None:
         ends = (*main, *map(_end, status.init_container_statuses))
         return max(end for end in ends if end)
     failed = [_end(container) for container in status.init_container_statuses if _failed(container)]
+    for_good = deleted is None or pod.spec.restart_policy == "Never"
     never_ran = all(container.last_state.terminated is None for container in status.container_statuses)
-    return max((end for end in failed if end), default=None) if never_ran and deleted is None else None
+    return max((end for end in failed if end), default=None) if never_ran and for_good else None
+
+
+def _starts_again(pod: Pod) -> bool:
+    """Whether the kubelet would have started the containers once more: by then the pod waited, and had not ended."""
+    if pod.spec.restart_policy == "OnFailure":
+        return not all(_end(container) and not _failed(container) for container in pod.status.container_statuses)
+    return pod.spec.restart_policy != "Never"
 
 
 def _end(status: ContainerStatus) -> datetime | None:

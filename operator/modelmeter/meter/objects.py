@@ -93,6 +93,7 @@ class ExtendedClaimStatus(Partial, frozen=True):
 
 class PodSpec(Partial, frozen=True):
     node_name: str = ""
+    restart_policy: str = ""
     volumes: list[Volume] = []
     resource_claims: list[PodResourceClaim] = []
     containers: list[Container] = []
