@@ -14,6 +14,7 @@ APART: Final = ("test_uninstall.py", "test_without_chart.py", "test_harness.py")
 """Files that start a cluster of their own though their folder shares one."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a folder share a cluster, so one worker runs them all, beside the workers of other folders."""
     for item in items:

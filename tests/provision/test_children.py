@@ -121,3 +121,18 @@ def test_replicas_share_a_node_only_where_the_claim_needs_it() -> None:
 def test_children_are_plain_yaml() -> None:
     text = yaml.safe_dump_all(desired(model(FULL), "loader:1"))
     assert list(yaml.safe_load_all(text)) == list(desired(model(FULL), "loader:1"))
+
+
+@pytest.mark.parametrize(
+    ("given", "requests", "limits"),
+    [
+        ({}, {"cpu": "1", "memory": "2Gi"}, {"memory": "2Gi"}),
+        ({"requests": {"memory": "4Gi"}}, {"cpu": "1", "memory": "4Gi"}, {"memory": "4Gi"}),
+        ({"requests": {"cpu": "2"}, "limits": {"memory": "40Mi"}}, {"cpu": "2", "memory": "40Mi"}, {"memory": "40Mi"}),
+    ],
+)
+def test_what_is_not_given_of_resources(
+    given: dict[str, Any], requests: dict[str, str], limits: dict[str, str]
+) -> None:
+    spec = {"model": {"source": "pvc://models/minilm"}, "serving": {"resources": given}}
+    assert model(spec).spec.serving.resources.effective() == {"requests": requests, "limits": limits}

@@ -101,13 +101,16 @@ class Resources(Struct):
     """Requests and limits of the Triton container."""
 
     requests: ResourceList = DEFAULT_REQUESTS
-    """What the scheduler reserves, and what is metered: cpu in cores (1 if not given), memory in bytes (2Gi)."""
+    """What the scheduler reserves, and what is metered: cpu in cores, memory in bytes.
+
+    What is not given is as much as the limit; without one, 1 core and 2Gi."""
     limits: ResourceList = {}
     """What the container may use at most; memory: as much as it requests, if not given."""
 
     def effective(self) -> dict[str, dict[str, str]]:
         """Requests and limits with all that is not given."""
-        requests = {**DEFAULT_REQUESTS, **self.requests}
+        limited = {name: self.limits[name] for name in DEFAULT_REQUESTS if name in self.limits}
+        requests = {**DEFAULT_REQUESTS, **limited, **self.requests}
         return {"requests": requests, "limits": {"memory": requests["memory"], **self.limits}}
 
 
