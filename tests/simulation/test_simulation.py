@@ -27,6 +27,16 @@ RESIZED_WHILE_THE_WATCH_IS_LATE = History(
 )
 """What the pod held at first was noted, and noted again a moment later, when it was resized."""
 
+FINISHED_LONG_BEFORE_IT_WAS_DELETED = History(
+    BEGINNINGS[0],
+    HOUR,
+    pods=(replace(BRIEF, length=60, reported=5 * HOUR),),
+    trouble=Trouble(outages=((5 * HOUR, 120),)),
+)
+"""Both are seen at once."""
+A_DELETION_CONFLICTS = History(BEGINNINGS[0], HOUR, trouble=Trouble(writes=((10, "conflict"),)))
+"""That of the claim, the last of the children: nothing else tells that it is still there."""
+
 
 class Shrinking:
     """Ends it in time: long after the first failure, what is not known to fail counts as exact, unseen."""
@@ -51,6 +61,8 @@ shrinking = Shrinking()
 @settings(max_examples=HISTORIES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(histories)
 @example(RESIZED_WHILE_THE_WATCH_IS_LATE)
+@example(FINISHED_LONG_BEFORE_IT_WAS_DELETED)
+@example(A_DELETION_CONFLICTS)
 def test_any_history_is_exact(history: History) -> None:
     if shrinking.over(history):
         return
