@@ -34,8 +34,8 @@ FINISHED_LONG_BEFORE_IT_WAS_DELETED = History(
     trouble=Trouble(outages=((5 * HOUR, 120),)),
 )
 """Both are seen at once."""
-A_DELETION_CONFLICTS = History(BEGINNINGS[0], HOUR, trouble=Trouble(writes=((10, "conflict"),)))
-"""That of the claim, the last of the children: nothing else tells that it is still there."""
+A_DELETION_CONFLICTS = History(BEGINNINGS[0], HOUR, trouble=Trouble(writes=((10, "conflict"), (11, "conflict"))))
+"""Twice that of the claim, the last of the children: then nothing else tells that it is still there."""
 
 
 class Shrinking:
