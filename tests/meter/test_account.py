@@ -95,6 +95,13 @@ def test_a_uid_that_vanished_without_its_finalizer_is_closed_where_it_was_posted
     assert "a" in later.settled
 
 
+def test_what_vanished_is_named_once() -> None:
+    posted = advance(page(), [pod("a", 0), pod("b", 0), pod("c", 0)], at(1000), PRICES)
+    outcome = account(posted, facts(30_000, pod("b", 0), pod("c", 0, 2000), prices=PRICES))
+    assert outcome.vanished == ("a",)
+    assert account(outcome.page, facts(60_000, pod("b", 0), prices=PRICES)).vanished == ()
+
+
 def test_usage_without_a_rate_is_kept_and_priced_once_there_is_one() -> None:
     sheet = account(page(), facts(3600, pod("a", 0, 3600), prices=Tariff(book({"item": "cpu", "price": "1"})))).page
     assert seconds_of(sheet, GPU) == 3600

@@ -63,7 +63,7 @@ def terminated(*finished: str) -> list[dict[str, Any]]:
 
 
 def failed(finished: str) -> list[dict[str, Any]]:
-    """Statuses of an init container that failed."""
+    """Statuses of a container that failed."""
     return [{"state": {"terminated": {"exitCode": 1, "finishedAt": f"2026-11-10T{finished}Z"}}}]
 
 
@@ -140,6 +140,36 @@ ENDS = [
         clock("11:29:58"),
         "exact",
         id="evicted, and deleted long after: the container's end",
+    ),
+    pytest.param(
+        pod({**DELETED}, {"restartPolicy": "Never"}, phase="Failed", containerStatuses=failed("10:30:00")),
+        clock("10:30:00"),
+        "exact",
+        id="a Job's pod, deleted long after it failed: the container's end",
+    ),
+    pytest.param(
+        pod({**DELETED}, {"restartPolicy": "OnFailure"}, phase="Succeeded", containerStatuses=terminated("10:30:00")),
+        clock("10:30:00"),
+        "exact",
+        id="a Job's pod, deleted long after it succeeded: the container's end",
+    ),
+    pytest.param(
+        pod({**DELETED}, {"restartPolicy": "OnFailure"}, phase="Failed", containerStatuses=failed("11:25:00")),
+        clock("11:29:30"),
+        "estimated",
+        id="a Job's pod, deleted while it waited to start once more: the request",
+    ),
+    pytest.param(
+        pod(
+            {**DELETED},
+            {"restartPolicy": "Never"},
+            phase="Failed",
+            initContainerStatuses=failed("10:02:00"),
+            containerStatuses=[PULLING],
+        ),
+        clock("10:02:00"),
+        "exact",
+        id="a Job's pod, deleted long after its start-up failed for good: start-up's end",
     ),
     pytest.param(
         pod(

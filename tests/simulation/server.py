@@ -53,6 +53,7 @@ class Event:
     version: int
     type: str
     object: bytes
+    labels: dict[str, str]
     due: float
 
 
@@ -100,7 +101,7 @@ class Server:
         """Objects of a kind whose labels fit."""
         wanted = [part.partition("=")[::2] for part in selector.split(",") if part]
         for key, item in self.objects.items():
-            if key.plural == plural and namespace in ("", key.namespace) and _fits(item, wanted):
+            if key.plural == plural and namespace in ("", key.namespace) and _fits(_labels(item), wanted):
                 yield item
 
     def list(self, plural: str, namespace: str = "", selector: str = "") -> bytes:
@@ -119,7 +120,7 @@ class Server:
                 if event.due + late > loop.time():
                     await asyncio.sleep(event.due + late - loop.time())
                 index += 1
-                if _fits(msgspec.json.decode(event.object), wanted):
+                if _fits(event.labels, wanted):
                     yield b'{"type":"' + event.type.encode() + b'","object":' + event.object + b"}\n"
             await kind.news.wait()
 
@@ -228,13 +229,17 @@ class Server:
     def _tell(self, plural: str, event: str, item: Object) -> None:
         kind, now = self._kinds[plural], asyncio.get_running_loop().time()
         due = max(now + self._lag(plural, now), kind.events[-1].due if kind.events else 0.0)
-        kind.events.append(Event(self._version, event, _text(item), due))
+        kind.events.append(Event(self._version, event, _text(item), _labels(item), due))
         kind.news.set()
         kind.news = asyncio.Event()
 
 
-def _fits(item: Object, wanted: list[tuple[str, ...]]) -> bool:
-    labels = item["metadata"].get("labels", {})
+def _labels(item: Object) -> dict[str, str]:
+    labels: dict[str, str] = item["metadata"].get("labels", {})
+    return labels
+
+
+def _fits(labels: dict[str, str], wanted: list[tuple[str, ...]]) -> bool:
     return all(name in labels and value in ("", labels[name]) for name, value in wanted)
 
 

@@ -164,6 +164,11 @@ class Metering:
         for written in (*outcome.closed, outcome.page):
             if account.stored is None or written != account.page:
                 await self._store(account, written)
+        for uid in outcome.vanished:
+            log.warning(
+                "%s/%s: %s vanished uncounted, for somebody took off its finalizer; it is on the ledger up to %s",
+                account.ref.namespace, account.ref.name, uid, page.posted_through,
+            )  # fmt: skip
 
     async def _store(self, account: Account, page: Page) -> None:
         spec = to_spec(page, publish.totals(page))

@@ -55,6 +55,8 @@ class Outcome:
     page: Page
     more: bool = False
     """More has ended than is settled in one write: write and release, then ask again."""
+    vanished: tuple[str, ...] = ()
+    """UIDs that were open and no longer exist: somebody took off their finalizer. What they held since T is lost."""
 
 
 def account(page: Page, facts: Facts) -> Outcome:
@@ -65,7 +67,7 @@ def account(page: Page, facts: Facts) -> Outcome:
         # The month was closed, and then the next page could not be written.
         _, page = roll(page)
     facts = _dated(facts)
-    tariff = facts.tariff
+    tariff, was_open = facts.tariff, page.open.keys()
     if not page.currency:
         page = replace(page, currency=tariff.currency)
     if facts.price_book:
@@ -93,7 +95,8 @@ def account(page: Page, facts: Facts) -> Outcome:
         page = replace(page, closed=True, ended=True)
     for written in (*closed, page):
         check(written)
-    return Outcome(tuple(closed), page, more)
+    vanished = (was_open - page.open.keys()) - {held.uid for held in facts.holdings}
+    return Outcome(tuple(closed), page, more, tuple(sorted(vanished)))
 
 
 def live_page(page: Page, facts: Facts) -> Page:
