@@ -102,13 +102,12 @@ class Admin:
             if refusal.status != 404:
                 raise
 
-    async def watch(self, path: str, selector: str = "") -> AsyncIterator[tuple[str, Object]]:
+    async def watch(self, path: str) -> AsyncIterator[tuple[str, Object]]:
         """All objects as ADDED, then all changes, for ever; where a watch cannot go on, a list tells what changed."""
-        query = f"labelSelector={selector}" if selector else ""
         version, known = "", dict[str, Object]()
         while True:
             if not version:
-                listed = await self.call("GET", f"{path}?{query}")
+                listed = await self.call("GET", path)
                 version = listed["metadata"]["resourceVersion"]
                 found = {item["metadata"]["uid"]: item for item in listed["items"]}
                 for item in found.values():
@@ -117,7 +116,7 @@ class Admin:
                     yield "DELETED", known[uid]
                 known = found
             try:
-                url = f"{self._server}{path}?{query}&watch=true&allowWatchBookmarks=true&resourceVersion={version}"
+                url = f"{self._server}{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}"
                 async with self._session.get(url) as answer:
                     async for line in _lines(answer):
                         event = json.loads(line)

@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any, Final
 
 from tests.faults.faults import Down, Fault, Kill, Outside, Refuse, Several, Sometimes, Stale, Two
+from tests.faults.operators import HOST
+from tests.faults.proxy import LEASES
 from tests.faults.watches import Closed, Delay, Dropped, Duplicate, Hang, Reorder
 
 WATCHED: Final = ("pods", "persistentvolumeclaims", "modeldeployments", "deployments", "pricebooks")
@@ -17,6 +19,9 @@ METERED: Final = ("pods", "persistentvolumeclaims", "coststatements")
 LISTED: Final = (*METERED, "deployments", "modeldeployments")
 RELEASE: Final = "release"
 PAGES: Final = "coststatements"
+OTHER_HOST: Final = "another"
+LEASE_WRITES: Final = (1, 2, 5)
+"""The first takes it, the others renew it."""
 PAGE_WRITES: Final = range(1, 12)
 """Of the reference run: each model's page is created, then written as pods and claims end, then closed."""
 EVERY: Final = 8
@@ -54,6 +59,15 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
             yield Case(
                 f"page: 409 {'after' if after else 'before'}", str(at), partial(Refuse, at, 409, after, kind=PAGES)
             )
+    for at in LEASE_WRITES:
+        for after in (False, True):
+            yield Case(f"lease: kill-{'after' if after else 'before'}", str(at), partial(Kill, at, after, kind=LEASES))
+            for status in (409, 500, 0):
+                yield Case(
+                    f"lease: {status or 'reset'} {'after' if after else 'before'}",
+                    str(at),
+                    partial(Refuse, at, status, after, kind=LEASES),
+                )
     for status, after in ((409, False), (422, False), (429, False), (500, False), (409, True), (500, True)):
         for at in some:
             yield Case(f"{status}{' answer lost' if after else ''}", str(at), partial(Refuse, at, status, after))
@@ -76,7 +90,8 @@ def whole(writes: int, plane: Plane) -> Iterator[Case]:
         yield Case("stale lists of usage after a kill", str(at), partial(Stale, at, METERED))
         yield Case("stale lists of all after a kill", str(at), partial(Stale, at, LISTED))
     for at in range(1, writes - 60, EVERY):
-        yield Case("two operators", str(at), partial(Two, at, writes=50))
+        yield Case("two operators", str(at), partial(Two, at, OTHER_HOST, writes=50))
+        yield Case("two operators on one host", str(at), partial(Two, at, HOST, writes=50))
     for at in range(1, writes + 1, 3 * EVERY):
         yield Case("API server down 20 s", str(at), partial(Down, at, 20))
     yield Case("API server down 5 min", "40", partial(Down, 40, 300))
@@ -101,7 +116,8 @@ def short(plane: Plane) -> Iterator[Case]:
     yield Case("errors", "each status", lambda: Several(*_errors((409, 422, 429, 500, 0))))
     yield Case("watch: dropped, Gone", "all", lambda: Several(*_lost()))
     yield Case("watch: reordered", "all", lambda: Several(*_on_all(Reorder)))
-    yield Case("two operators", "20", partial(Two, 20))
+    yield Case("two operators", "20", partial(Two, 20, OTHER_HOST))
+    yield Case("two operators on one host", "20", partial(Two, 20, HOST))
     yield Case(f"{RELEASE}, a page broken", "500 at times", partial(Sometimes, 5, 500))
     yield Case("etcd restarted", "45", partial(Outside, 45, plane.restart_etcd), alone=True)
 

@@ -10,8 +10,6 @@ from tests.faults.journal import CHILDREN, Published
 from tests.faults.oracle import GPU, REPLICA, STORAGE, Used, of_items
 from tests.faults.scenario import KEPT, LEFT, World
 
-COSTLY = ("deployments", "persistentvolumeclaims")
-"""Children that are made once even where two operators write; one whose watch lags may apply the others once more."""
 PODS = {KEPT: 4, LEFT: 1}
 """How many pods the scenario needs: 2, one more, and one that replaces the deleted one."""
 STATUS_KEYS = {GPU: "gpuSeconds", REPLICA: "replicaSeconds", STORAGE: "storageByteSeconds"}
@@ -55,13 +53,12 @@ def while_it_lives(world: World, live: Published) -> Iterator[str]:
         yield f"the Deployment of {KEPT} wants {workload.last['spec']['replicas']} replicas, not 1"
 
 
-def after_the_end(world: World, one_writer: bool = True) -> Iterator[str]:
+def after_the_end(world: World) -> Iterator[str]:
     """Breaches that remain to be seen when both models are gone."""
     yield from _ledger(world)
-    yield from _objects(world, CHILDREN if one_writer else COSTLY)
-    if one_writer:
-        yield from _pods(world)
-        yield from _totals(world)
+    yield from _objects(world)
+    yield from _pods(world)
+    yield from _totals(world)
 
 
 def released(world: World, broken: set[str]) -> Iterator[str]:
@@ -107,13 +104,13 @@ def _pods(world: World) -> Iterator[str]:
             yield f"{name} had {len(pods)} pods, not {number}"
 
 
-def _objects(world: World, once: tuple[str, ...]) -> Iterator[str]:
+def _objects(world: World) -> Iterator[str]:
     for name in PODS:
         model = world.journal.model(name)
         assert model is not None
         for kind in CHILDREN:
             children = world.journal.all(kind, name)
-            if len(children) != 1 and kind in once:
+            if len(children) != 1:
                 yield f"{name} had {len(children)} {kind}, not 1: {[seen.name for seen in children]}"
             for child in children:
                 if model.deleted and child.deleted and child.deleted < model.deleted:

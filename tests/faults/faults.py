@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
-from tests.faults.proxy import Answer, Call, Forward, Reset
+from tests.faults.operators import HOST
+from tests.faults.proxy import LEASES, Answer, Call, Forward, Reset
 
 STATUS_REASONS: Final = {
     409: "Conflict",
@@ -27,8 +28,11 @@ class Hands(Protocol):
     def kill(self) -> None:
         """SIGKILL to all operators, and one new one."""
 
-    def second(self) -> None:
-        """One more operator."""
+    def second(self, host: str) -> None:
+        """One more operator, on this host."""
+
+    async def said(self, words: str) -> None:
+        """Wait until an operator has said this in its log."""
 
     def cut(self, down: bool = False) -> None:
         """Cut all connections; `down`: and each new one, until cut again without."""
@@ -55,13 +59,16 @@ class Fault:
 
     lasts_seconds: ClassVar[float] = 0.0
     """How much longer than without it a step of the scenario may take."""
-    one_writer: ClassVar[bool] = True
-    """Whether there is one operator at a time."""
     fired: int = field(default=0, init=False)
     hands: Hands = field(init=False, repr=False)
 
+    @property
+    def says(self) -> str:
+        """What an operator must say in its log."""
+        return ""
+
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
-        """A mutating request, the `number`th of the run."""
+        """A mutating request, the `number`th of the run; 0 are those of the Lease, which come as time goes by."""
         return await forward()
 
     async def read(self, call: Call, forward: Forward) -> Answer:
@@ -76,7 +83,7 @@ class Fault:
 
 @dataclass
 class Nth(Fault):
-    """Something happens to the nth write of a kind, or of all."""
+    """Something happens to the nth write of a kind, or of all but the Lease's."""
 
     at: int
     kind: str = field(default="", kw_only=True)
@@ -84,8 +91,9 @@ class Nth(Fault):
 
     def met(self, call: Call) -> bool:
         """Count a write; whether it is the one."""
-        self._count += self.kind in ("", call.kind)
-        if self.kind not in ("", call.kind) or self._count != self.at:
+        ours = call.kind == self.kind if self.kind else call.kind != LEASES
+        self._count += ours
+        if not ours or self._count != self.at:
             return False
         self.fired += 1
         return True
@@ -165,12 +173,12 @@ class Stale(Fault):
 
     async def read(self, call: Call, forward: Forward) -> Answer:
         key = f"{call.path} {sorted(call.query.items())} {call.headers.get('Accept')}"
-        if self._killed and call.kind in self.kinds and key in self._old and key not in self._told:
+        if self._killed and key in self._old and key not in self._told:
             self._told.add(key)
             self.fired += 1
             return self._old[key]
         answer = await forward()
-        if not self._killed and call.kind in self.kinds and answer.status == 200:
+        if not self._killed and call.lists and call.kind in self.kinds and answer.status == 200:
             self._old.setdefault(key, answer)
         return answer
 
@@ -194,20 +202,25 @@ class Down(Fault):
 
 @dataclass
 class Two(Fault):
-    """A second operator starts at the nth write, by mistake; `writes` later both are ended and one takes over.
+    """A second operator starts at the nth write, by mistake; `writes` later both are ended and one goes on.
 
-    While there are two, a status may be of the one that knows less, and each scales to what it has seen last.
+    On the first one's host it takes over, and the first ends by itself; on another it waits.
     """
 
     at: int
+    host: str
     writes: int = 60
-    one_writer = False
+
+    @property
+    def says(self) -> str:
+        return "has taken over" if self.host == HOST else f"waiting: operator {HOST} is at work"
 
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
         if number == self.at:
             self.fired += 1
-            self.hands.second()
+            self.hands.second(self.host)
         if number == self.at + self.writes:
+            await self.hands.said(self.says)
             self.hands.kill()
             raise Reset
         return await forward()

@@ -10,7 +10,6 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.cluster.chart import SYSTEM
 from tests.faults.admin import Admin, Object
 
 CORE: Final = "/api/v1"
@@ -24,6 +23,7 @@ COLLECTIONS: Final = {
     "configmaps": CORE,
     "deployments": APPS,
     "modeldeployments": OURS,
+    "coststatements": OURS,
 }
 MODEL: Final = "modelmeter.dev/model"
 POLL_SECONDS: Final = 0.05
@@ -73,7 +73,7 @@ class Journal:
     """Objects by kind and UID; as a context manager it watches inside the block."""
 
     def __init__(self, admin: Admin, namespace: str) -> None:
-        self.objects: dict[str, dict[str, Seen]] = {kind: {} for kind in (*COLLECTIONS, "coststatements")}
+        self.objects: dict[str, dict[str, Seen]] = {kind: {} for kind in COLLECTIONS}
         self.published: list[Published] = []
         self._admin = admin
         self._namespace = namespace
@@ -82,10 +82,7 @@ class Journal:
     async def __aenter__(self) -> Self:
         for kind, group in COLLECTIONS.items():
             path = f"{group}/namespaces/{self._namespace}/{kind}"
-            self._watches.append(asyncio.create_task(self._watch(kind, path, "")))
-        path = f"{OURS}/namespaces/{SYSTEM}/coststatements"
-        selector = f"modelmeter.dev/namespace={self._namespace}"
-        self._watches.append(asyncio.create_task(self._watch("coststatements", path, selector)))
+            self._watches.append(asyncio.create_task(self._watch(kind, path)))
         return self
 
     async def __aexit__(
@@ -132,9 +129,9 @@ class Journal:
             await asyncio.sleep(POLL_SECONDS)
         return found
 
-    async def _watch(self, kind: str, path: str, selector: str) -> None:
+    async def _watch(self, kind: str, path: str) -> None:
         known = self.objects[kind]
-        async for event, item in self._admin.watch(path, selector):
+        async for event, item in self._admin.watch(path):
             seen = known.setdefault(item["metadata"]["uid"], Seen(item))
             seen.last, seen.gone = item, event == "DELETED"
             if kind == "modeldeployments":

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+HOST = "one"
+"""Where operators run: one that starts again is the same holder of the Lease."""
 PATIENCE_SECONDS = 20.0
 RELEASE_SECONDS = 120.0
 
@@ -16,14 +18,15 @@ RELEASE_SECONDS = 120.0
 class Operators:
     """`modelmeter run`, as often as asked; `stop` ends them all."""
 
-    def __init__(self, kubeconfig: Path, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, log: Path, environment: Mapping[str, str]) -> None:
         self.log = log
+        self._namespace = namespace
         self._environment = {**os.environ, **environment, "KUBECONFIG": str(kubeconfig)}
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self) -> None:
+    def start(self, host: str = HOST) -> None:
         """Start one more; it is not waited for."""
-        self._running.append(self._run("run", "--liveness-port", "0"))
+        self._running.append(self._run(host, "run", "--liveness-port", "0"))
 
     def kill(self) -> None:
         """End all, without a word."""
@@ -51,11 +54,12 @@ class Operators:
 
     def release(self) -> int:
         """`modelmeter release` to its end; its exit status."""
-        return self._run("release").wait(RELEASE_SECONDS)
+        return self._run(HOST, "release").wait(RELEASE_SECONDS)
 
-    def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _run(self, host: str, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "modelmeter", *arguments],
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                [sys.executable, "-m", "modelmeter", *arguments, "--namespace", self._namespace],
+                env={**self._environment, "HOSTNAME": host},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip

@@ -42,11 +42,15 @@ class Oracle:
                     sums[GPU, price] += _gpus(pod.last) * _seconds(first, last)
         for claim in self.journal.all("persistentvolumeclaims", model):
             size = claim.last["status"].get("capacity", {}).get("storage")
-            created = datetime.fromisoformat(claim.last["metadata"]["creationTimestamp"])
-            span = _span(claim, created if size else None, claim.deleted, until)
+            span = _span(claim, _bound(claim) if size else None, self._freed(claim), until)
             if span:
                 sums[STORAGE, "0"] += int(size.removesuffix("Gi")) * GIB * _seconds(*span)
         return +sums
+
+    def _freed(self, claim: Seen) -> datetime | None:
+        """When a deleted claim gave its volume back: protection keeps it for the pods of its model, which mount it."""
+        ends = [end for pod in self.journal.all("pods", claim.model) if (end := _finished(pod))]
+        return max([claim.deleted, *ends]) if claim.deleted else None
 
     def _steps(self, start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:
         """A span cut where the price of a GPU changes."""
@@ -81,6 +85,15 @@ def _scheduled(pod: Seen) -> datetime | None:
         if condition["type"] == "PodScheduled" and condition["status"] == "True":
             return datetime.fromisoformat(condition["lastTransitionTime"])
     return None
+
+
+def _bound(claim: Seen) -> datetime:
+    """When the volume controller gave the claim its volume; its phase has no time of its own, Unused is written beside."""
+    return min(
+        datetime.fromisoformat(entry["time"])
+        for entry in claim.last["metadata"]["managedFields"]
+        if "f:volumeName" in entry["fieldsV1"].get("f:spec", {})
+    )
 
 
 def _finished(pod: Seen) -> datetime | None:

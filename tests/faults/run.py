@@ -13,7 +13,7 @@ from typing import Final
 from tests.faults import check
 from tests.faults.admin import Admin
 from tests.faults.cases import RELEASE, Case
-from tests.faults.journal import Journal, Late
+from tests.faults.journal import POLL_SECONDS, Journal, Late
 from tests.faults.operators import Operators
 from tests.faults.oracle import BEGINNING, Oracle, Unended
 from tests.faults.proxy import Proxy
@@ -70,8 +70,12 @@ class Hands:
     def kill(self) -> None:
         self.operators.restart()
 
-    def second(self) -> None:
-        self.operators.start()
+    def second(self, host: str) -> None:
+        self.operators.start(host)
+
+    async def said(self, words: str) -> None:
+        while words not in self.operators.log.read_text(encoding="utf-8"):
+            await asyncio.sleep(POLL_SECONDS)
 
     def cut(self, down: bool = False) -> None:
         self.proxy.cut(down)
@@ -88,7 +92,7 @@ async def run(ground: Ground, case: Case) -> Verdict:
     ):
         kubeconfig = ground.directory / f"{namespace}.kubeconfig"
         proxy.write_kubeconfig(kubeconfig)
-        operators = Operators(kubeconfig, ground.directory / f"{namespace}.log", ground.environment)
+        operators = Operators(kubeconfig, namespace, ground.directory / f"{namespace}.log", ground.environment)
         fault.hands = Hands(operators, proxy)
         world = World(namespace, ground.admin, journal, Oracle(journal, {BEGINNING: FIRST_PRICE}))
         world.patience_seconds = STEP_SECONDS + fault.lasts_seconds
@@ -98,22 +102,25 @@ async def run(ground: Ground, case: Case) -> Verdict:
             if case.name.startswith(RELEASE):
                 breaches = await _release(world, operators, broken=case.name != RELEASE)
             else:
-                breaches = await _play(world, fault.one_writer)
+                breaches = await _play(world)
         finally:
             await asyncio.to_thread(operators.stop)
-        if "Traceback" in operators.log.read_text(encoding="utf-8"):
+        log = operators.log.read_text(encoding="utf-8")
+        if "Traceback" in log:
             breaches.append("a traceback in the operator's log")
+        if fault.says not in log:
+            breaches.append(f"the operator's log does not say {fault.says!r}")
         seconds = time.monotonic() - began
         off, late = check.difference_seconds(world), check.late_ends(world)
         return Verdict(breaches, fault.fired, proxy.writes, seconds, off, late, operators.log)
 
 
-async def _play(world: World, one_writer: bool) -> list[str]:
+async def _play(world: World) -> list[str]:
     try:
         live = await play(world)
         breaches = list(check.while_it_lives(world, live))
         await end(world)
-        return [*breaches, *check.after_the_end(world, one_writer)]
+        return [*breaches, *check.after_the_end(world)]
     except (Late, Unended) as error:
         return [f"{type(error).__name__}: {error}; left: {_left(world)}"]
 

@@ -12,6 +12,7 @@ from tests.faults.admin import MERGE, Admin, Object
 from tests.faults.journal import CORE, OURS, Journal, Published
 from tests.faults.oracle import BEGINNING, Oracle
 
+RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
 KEPT, LEFT = "kept", "left"
 """The model that is scaled, and the one that is deleted beside it."""
 FIRST_PRICE, LATER_PRICE = "36", "108"
@@ -41,8 +42,12 @@ class World:
 
 
 async def prepare(world: World) -> None:
-    """The namespace and its PriceBook; not a part of what faults meet."""
+    """The namespace, what its operators may do there, and its PriceBook; not a part of what faults meet."""
     await world.admin.make(f"{CORE}/namespaces", {"metadata": {"name": world.namespace}})
+    for kind in ("roles", "rolebindings"):
+        chart = await world.admin.call("GET", f"{RBAC}/namespaces/{SYSTEM}/{kind}/modelmeter")
+        chart["metadata"] = {"name": "modelmeter"}
+        await world.admin.make(world.path(RBAC, kind), chart)
     await world.admin.make(f"{OURS}/pricebooks", _book(world))
 
 
@@ -89,7 +94,7 @@ async def break_page(world: World) -> None:
     uid = world.journal.all("pods", LEFT)[0].uid
     name = f"{world.namespace}.{LEFT}.{model.uid[:8]}.{page['month']}"
     spec = {"open": [uid], "settled": [{"uid": uid}]}
-    await world.admin.call("PATCH", f"{OURS}/namespaces/{SYSTEM}/coststatements/{name}", {"spec": spec}, MERGE)
+    await world.admin.call("PATCH", world.path(OURS, "coststatements", name), {"spec": spec}, MERGE)
 
 
 async def end_without_operator(world: World) -> None:

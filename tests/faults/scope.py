@@ -1,6 +1,7 @@
 """What of the cluster one run's operators are shown: cluster-wide lists and watches become those of one namespace.
 
-So many runs share a control plane. All else about the answers is the API server's own.
+So many runs share a control plane: each has statements and a Lease of its own, for its namespace is also that of its
+operators, who may do there what the chart's Role lets them. All else about the answers is the API server's own.
 """
 
 from __future__ import annotations
@@ -8,13 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-GROUP: Final = "/apis/modelmeter.dev/v1alpha1"
 NAMESPACED: Final = re.compile(
     r"^(?P<group>/api/v1|/apis/apps/v1|/apis/modelmeter\.dev/v1alpha1)"
     r"/(?P<kind>pods|persistentvolumeclaims|configmaps|services|deployments|modeldeployments)$"
 )
-STATEMENTS: Final = re.compile(rf"^{re.escape(GROUP)}/namespaces/[^/]+/coststatements$")
-BOOKS: Final = f"{GROUP}/pricebooks"
+BOOKS: Final = "/apis/modelmeter.dev/v1alpha1/pricebooks"
 
 
 def scoped(path: str, query: dict[str, str], namespace: str) -> tuple[str, dict[str, str]]:
@@ -25,9 +24,6 @@ def scoped(path: str, query: dict[str, str], namespace: str) -> tuple[str, dict[
     """
     if found := NAMESPACED.match(path):
         return f"{found['group']}/namespaces/{namespace}/{found['kind']}", query
-    if STATEMENTS.match(path):
-        parts = [part for part in (query.get("labelSelector"), f"modelmeter.dev/namespace={namespace}") if part]
-        return path, {**query, "labelSelector": ",".join(parts)}
     if path == BOOKS:
         return path, {**query, "fieldSelector": f"metadata.name={namespace}"}
     return path, query
