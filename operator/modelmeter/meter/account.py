@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import Final
 
 from modelmeter.errors import LedgerError
-from modelmeter.meter import sums
+from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import STORAGE, Holding
-from modelmeter.meter.ledger import Terms, advance, carry, forget, reprice, roll, settle
+from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
 
@@ -119,7 +119,8 @@ def check(page: Page) -> None:
     negative = _first_negative(sums.plus(usage, sums.unpriced(page.unpriced)))
     if negative:
         raise LedgerError(f"{page.month}: the whole life's {negative} would be negative")
-    cheap = next((name for name, amount in sorted(carry(page).cost.items()) if amount < 0), "")
+    costs = sums.plus(page.past.cost, cost.by_category(page.lines))
+    cheap = next((name for name, amount in sorted(costs.items()) if amount < 0), "")
     if cheap:
         raise LedgerError(f"{page.month}: the whole life's cost of {cheap} would be negative")
 

@@ -71,7 +71,8 @@ def _of_both(lines: Lines, spans: Spans | None) -> Iterator[tuple[LineKey | Span
 def _of_lines(lines: Lines) -> Iterator[tuple[LineKey, Fraction]]:
     for key, days in lines.items():
         if not key.item.startswith(cost.OVERHEADS):
-            yield key, share_of(key.share) * sum(days.values())
+            units = sum(days.values())
+            yield key, share_of(key.share) * units if key.share else Fraction(units)
 
 
 def _of_spans(spans: Spans) -> Iterator[tuple[SpanKey, Fraction]]:
