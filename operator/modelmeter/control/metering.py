@@ -230,7 +230,7 @@ class Metering:
         for pod in self._belongings.pods(account):
             if pod.metadata.uid not in open_now and was_released(pod):
                 continue
-            if held := self._sharing.holding(pod):
+            if held := self._sharing.holding(pod, may_wait=pod.metadata.uid not in open_now):
                 yield held
                 for name in claims_of(pod):
                     users.setdefault(name, []).append(held)

@@ -31,9 +31,12 @@ class Sharing:
         self._profiling = profiling
         self._clock = clock
 
-    def holding(self, pod: Pod) -> Holding | None:
-        """What a pod holds; None while that is not known. It is posted in full later, whatever T is then."""
-        if self._profiling.awaits(pod):
+    def holding(self, pod: Pod, may_wait: bool = True) -> Holding | None:
+        """What a pod holds; None while that is not known. It is posted in full later, whatever T is then.
+
+        What a page has counted already waits for nothing: it would count as vanished.
+        """
+        if may_wait and self._profiling.awaits(pod):
             return None
         steps = {}
         for claim_uid in _claims(pod):
