@@ -34,7 +34,7 @@ lint: setup ## ruff, mypy strict, import contracts
 
 .PHONY: test
 test: lint ## Lint, unit, property, golden and end-to-end tests; on real nodes, too, where they can run
-	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 .PHONY: demo
 demo: setup ## The main job on an embedded control plane (DEMO_SECONDS=60 ends by itself)

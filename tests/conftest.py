@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.cluster.node.needs import missing
 
@@ -19,13 +20,18 @@ settings.register_profile("whatever the load", deadline=None)
 settings.load_profile("whatever the load")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Folders(LoadScopeScheduling):  # type: ignore[misc]
     """Tests of a folder share a cluster, so one worker runs them all, beside the workers of other folders."""
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        group = item.path.name if item.path.name in APART or folder == "simulation" else folder
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        _, folder, *_ = file.split("/")
+        return file if file.endswith(APART) or folder == "simulation" else folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Folders:
+    """How `pytest -n N` deals out the tests."""
+    return Folders(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
