@@ -88,7 +88,7 @@ def _scheduled(pod: Seen) -> datetime | None:
 
 
 def _bound(claim: Seen) -> datetime:
-    """When the volume controller gave the claim its volume; its phase has no time of its own, Unused is written beside."""
+    """When the claim got its volume: the entry of its phase moves on with its condition Unused."""
     return min(
         datetime.fromisoformat(entry["time"])
         for entry in claim.last["metadata"]["managedFields"]
