@@ -72,6 +72,7 @@ def clock(text: str) -> datetime:
     return datetime.fromisoformat(f"2026-11-10T{text}").replace(tzinfo=UTC)
 
 
+NO_SANDBOX = {"type": "PodReadyToStartContainers", "status": "False"}
 PULLING = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
 RESTARTED = {"state": {"running": {}}, "lastState": terminated("10:05:00")[0]["state"]}
 CRASHED = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": terminated("11:25:00")[0]["state"]}
@@ -179,6 +180,28 @@ ENDS = [
         clock("11:10:00"),
         "estimated",
         id="terminal without a container's word: its conditions",
+    ),
+    pytest.param(
+        pod(
+            {**DELETED, "deletionGracePeriodSeconds": 0},
+            phase="Failed",
+            conditions=[SCHEDULED, {**NO_SANDBOX, "lastTransitionTime": "2026-11-10T11:29:59Z"}],
+            containerStatuses=terminated("11:29:58"),
+        ),
+        clock("11:29:58"),
+        "exact",
+        id="deleted for good by the kubelet, which hides when it was told to: the container's end",
+    ),
+    pytest.param(
+        pod(
+            {**DELETED, "deletionGracePeriodSeconds": 0},
+            phase="Failed",
+            conditions=[SCHEDULED, {**NO_SANDBOX, "lastTransitionTime": "2026-11-10T11:29:59Z"}],
+            containerStatuses=terminated("11:27:00"),
+        ),
+        clock("11:29:59"),
+        "exact",
+        id="deleted for good while it waited to start once more: its sandbox's end",
     ),
     pytest.param(
         pod({**DELETED, "deletionGracePeriodSeconds": 0}, phase="Running"),

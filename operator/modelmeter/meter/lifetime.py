@@ -14,6 +14,8 @@ from modelmeter.meter.objects import ContainerStatus, Metadata, Pod
 TERMINAL: Final = ("Succeeded", "Failed")
 SANDBOX: Final = "PodReadyToStartContainers"
 """Condition that says whether the pod's sandbox stands; of Kubernetes 1.29 and later."""
+FOLLOWS: Final = timedelta(seconds=5)
+"""How much later than its last container a sandbox may end, on a busy node; a back-off takes 10 s or more."""
 
 
 def scheduled_at(pod: Pod) -> tuple[datetime | None, str]:
@@ -48,17 +50,19 @@ def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, str]:
     """
     deleted = _deletion(pod.metadata)
     if pod.status.phase in TERMINAL:
-        finished, told = _finished(pod, deleted), _told_to_end(pod, deleted)
-        if finished and (told is None or finished >= told or not _starts_again(pod)):
+        finished, told = _finished(pod, deleted), _told_to_end(pod)
+        sandbox = _transition(pod, SANDBOX, "False")
+        if finished and not (_starts_again(pod) and _waited(finished, told, sandbox)):
             return finished, ""
-        if sandbox := _transition(pod, SANDBOX, "False"):
+        if sandbox:
             return max(sandbox, finished or sandbox), ""
         changes = [
             condition.last_transition_time
             for condition in pod.status.conditions
             if condition.type != "PodScheduled" and condition.last_transition_time
         ]
-        return told or max(changes, default=pod.metadata.creation_timestamp), "NoContainerEnd"
+        stopped = [moment for moment in (told, deleted) if moment]
+        return min(stopped, default=max(changes, default=pod.metadata.creation_timestamp)), "NoContainerEnd"
     if deleted and pod.metadata.deletion_grace_period_seconds == 0:
         return deleted, "DeletedByForce"
     if deleted and pod.spec.node_name in lost:
@@ -73,9 +77,14 @@ def resized_at(metadata: Metadata) -> datetime | None:
 
 
 def bound_at(metadata: Metadata) -> datetime | None:
-    """When a claim was bound: whoever owns its phase wrote it then."""
-    times = (entry.time for entry in metadata.managed_fields if entry.owned.status.phase is not None)
-    return min((time for time in times if time is not None), default=None)
+    """When a claim was bound: who gave it its volume wrote it then.
+
+    Its phase says so only where nothing else does: conditions that come and go are written beside it.
+    """
+    entries = [entry for entry in metadata.managed_fields if entry.time is not None]
+    volume = [entry.time for entry in entries if entry.owned.spec.volume_name is not None]
+    phase = [entry.time for entry in entries if entry.owned.status.phase is not None]
+    return min((time for time in volume or phase if time is not None), default=None)
 
 
 def capacity_changed_at(metadata: Metadata) -> datetime | None:
@@ -95,10 +104,22 @@ def _deletion(metadata: Metadata) -> datetime | None:
     return metadata.deletion_timestamp - timedelta(seconds=metadata.deletion_grace_period_seconds or 0)
 
 
-def _told_to_end(pod: Pod, deleted: datetime | None) -> datetime | None:
-    """When the pod was evicted or preempted, or its deletion asked for: the earlier; None where it was neither."""
-    moments = (deleted, _transition(pod, "DisruptionTarget", "True"))
+def _told_to_end(pod: Pod) -> datetime | None:
+    """When the pod was evicted or preempted, or its deletion asked for: the earlier; None where nobody can tell.
+
+    The kubelet's own deletion at the end, without a grace period, moves deletionTimestamp: it tells no longer.
+    """
+    asked = _deletion(pod.metadata) if pod.metadata.deletion_grace_period_seconds else None
+    moments = (asked, _transition(pod, "DisruptionTarget", "True"))
     return min((moment for moment in moments if moment), default=None)
+
+
+def _waited(finished: datetime, told: datetime | None, sandbox: datetime | None) -> bool:
+    """Whether the pod still waited for another start after its last run: until it was told to end, or longer than
+    a sandbox takes to follow its last container."""
+    if told is not None:
+        return finished < told
+    return sandbox is not None and sandbox - finished > FOLLOWS
 
 
 def _transition(pod: Pod, kind: str, status: str) -> datetime | None:

@@ -19,6 +19,7 @@ class OwnedSpec(Partial, frozen=True):
     """The fields below `spec` that a manager owns, as far as they say how much is held."""
 
     resources: Owns | None = field(default=None, name="f:resources")
+    volume_name: Owns | None = field(default=None, name="f:volumeName")
 
 
 class OwnedStatus(Partial, frozen=True):
