@@ -44,7 +44,6 @@ POOLS = (
         labels={"nvidia.com/gpu.replicas": "4", "nvidia.com/gpu.sharing-strategy": "time-slicing"},
         taints=(TAINT,),
     ),
-    NodePool(name="late", nodes=1, gpus_per_node=0, resources={"nvidia.com/gpu": "4"}, taints=(TAINT,)),
     NodePool(name="dra", nodes=1, gpus_per_node=0, taints=(TAINT,), labels={PRODUCT: "NVIDIA-H100-80GB-HBM3"}),
 )
 
@@ -251,6 +250,7 @@ def test_an_extended_resource_that_a_claim_stands_for_counts_once(user: User, wa
 
 def test_a_pod_waits_for_the_labels_of_a_new_node_and_is_posted_in_full(user: User, cluster: Cluster) -> None:
     idle(user, "early")
+    cluster.add(NodePool(name="late", nodes=1, gpus_per_node=0, resources={"nvidia.com/gpu": "4"}, taints=(TAINT,)))
     user.apply(labelled("first", "early", resources=GPU_SLICE, nodeSelector={HOST: "late-0"}))
     user.wait("it to run", lambda: user.get("pod", "first").get("status", {}).get("phase") == "Running")
     status = user.wait_as_of("early", datetime.now(UTC) + timedelta(seconds=2))

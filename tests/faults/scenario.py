@@ -93,7 +93,7 @@ async def break_page(world: World) -> None:
     (page,) = await world.until("a page", lambda: world.journal.pages(model.uid))
     uid = world.journal.all("pods", LEFT)[0].uid
     name = f"{world.namespace}.{LEFT}.{model.uid[:8]}.{page['month']}"
-    spec = {"open": [uid], "settled": [{"uid": uid}]}
+    spec = {"open": [{"amounts": {"gpu": "1"}, "uids": [uid]}], "settled": [{"uid": uid}]}
     await world.admin.call("PATCH", world.path(OURS, "coststatements", name), {"spec": spec}, MERGE)
 
 

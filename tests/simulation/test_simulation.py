@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, example, given, settings
 
-from tests.simulation.histories import BEGINNINGS, HOUR, History, PodStory, Trouble, histories
+from tests.simulation.histories import BEGINNINGS, HOUR, ClaimStory, History, PodStory, Trouble, histories
 from tests.simulation.run import play
 
 HISTORIES = 2000
@@ -58,8 +58,19 @@ class Shrinking:
 shrinking = Shrinking()
 
 
+A_CLAIM_WHOSE_DELETION_IS_SEEN_AFTER_ITS_POD_IS_GONE = History(
+    BEGINNINGS[0],
+    9999,
+    pods=(replace(BRIEF, created=5608, length=7878, gpus=1, pulling=400, claim=0),),
+    claims=(ClaimStory(created=254, bound=400, gibibytes=30, resized=None, deleted=None, storage_class="fast"),),
+    trouble=Trouble(lags=(("persistentvolumeclaims", 92, 14490, 256),)),
+)
+"""The claim held its storage until the pod that mounts it had ended, which nobody can tell once the pod is gone."""
+
+
 @settings(max_examples=HISTORIES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(histories)
+@example(A_CLAIM_WHOSE_DELETION_IS_SEEN_AFTER_ITS_POD_IS_GONE)
 @example(RESIZED_WHILE_THE_WATCH_IS_LATE)
 @example(FINISHED_LONG_BEFORE_IT_WAS_DELETED)
 @example(A_DELETION_CONFLICTS)

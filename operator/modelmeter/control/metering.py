@@ -206,8 +206,18 @@ class Metering:
             await self._ended(account)
 
     def _needed(self, account: Account, item: Pod | Claim) -> bool:
-        """Whether a settled pod has to stay until others' pages have passed its end; those are hurried."""
-        awaited = self._sharing.awaited(item) if isinstance(item, Pod) else frozenset()
+        """Whether a settled pod has to stay until others' pages have passed its end; those are hurried.
+
+        So has one of a deleted model until the end of its claims is seen, which is not before the pod's own.
+        """
+        if not isinstance(item, Pod):
+            return False
+        mounted = claims_of(item) if account.deleted is not None else ()
+        for claim in self._belongings.claims(account):
+            goes = is_child(claim.metadata) and claim.metadata.deletion_timestamp is None
+            if goes and claim.metadata.name in mounted:
+                return True
+        awaited = self._sharing.awaited(item)
         for uid in awaited:
             self._awaiting.setdefault(uid, set()).add(account.ref.uid)
             self.queue.add(uid)
