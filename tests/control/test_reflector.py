@@ -113,6 +113,9 @@ async def test_a_broken_watch_goes_on(seen: Seen) -> None:
     await seen.settle()
     assert seen.script.watches == 2
     assert seen.versions["a"] == 13
+    assert seen.reflector.behind
+    await seen.reflector.list()
+    assert not seen.reflector.behind
 
 
 async def test_a_watch_that_goes_back_is_not_believed(seen: Seen) -> None:

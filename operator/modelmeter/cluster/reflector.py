@@ -63,6 +63,8 @@ class Reflector(Generic[T]):
 
     def __init__(self, client: Client, path: str, kind: type[T], changed: Changed[T], selector: str = "") -> None:
         self.objects: dict[str, T] = {}
+        self.behind = False
+        """Whether the watch has been broken since the last list: it goes on, but nobody can tell from where."""
         self._version = ""
         self._listed = 0
         self._watched = 0
@@ -109,6 +111,7 @@ class Reflector(Generic[T]):
                     self.objects[uid] = new
                     self._changed(known, new)
             self._version = version
+            self.behind = False
             return version
 
     async def _watch(self, version: str) -> str:
@@ -119,8 +122,10 @@ class Reflector(Generic[T]):
             async for line in self._client.watch(self._path, **query):
                 version = self._handle(self._decode_event(line)) or version
         except Expired:
+            self.behind = True
             raise
         except ClusterError as error:
+            self.behind = True
             log.info("%s: %s; watching on", self._path, error)
             if version == since:
                 await asyncio.sleep(RETRY_SECONDS)

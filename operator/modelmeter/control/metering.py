@@ -139,6 +139,7 @@ class Metering:
         await self._account(account, advance=True)
 
     async def _account(self, account: Account, advance: bool = False) -> None:
+        await self._view.know_prices()
         if account.metering_error:
             await self._reload(account)
         for _ in range(CONFLICTS):

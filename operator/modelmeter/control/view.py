@@ -76,10 +76,11 @@ class View:
         self._next: asyncio.Task[None] | None = None
         metered = LABEL_MODEL
         self.devices = Devices(client, self._claim_allocated)
+        self._books = Reflector(client, path("PriceBook"), Book, self._book_changed)
         self._pods = Reflector(client, path("Pod"), Pod, self._pod_changed, metered)
         self._claims = Reflector(client, path("PersistentVolumeClaim"), Claim, self._claim_changed, metered)
         self.reflectors: tuple[Reflector[Any], ...] = (
-            Reflector(client, path("PriceBook"), Book, self._book_changed),
+            self._books,
             self._claims,
             self._pods,
             *(
@@ -115,6 +116,11 @@ class View:
             for reflector in self.reflectors:
                 group.create_task(reflector.run())
             group.create_task(self.devices.run())
+
+    async def know_prices(self) -> None:
+        """Know every price that holds by now: what is posted keeps its price, and a broken watch may owe us one."""
+        if self._books.behind:
+            await self._books.list()
 
     def find(self, kind: str, uid: str) -> Pod | Claim | None:
         """A metered pod or claim that exists."""
