@@ -14,6 +14,9 @@ Messages say what is wrong and what to do. Only the shell turns them into condit
 
 from __future__ import annotations
 
+PASSING = (0, 409, 429, 500, 502, 503, 504)
+"""HTTP statuses of what passes by itself; 0: no answer."""
+
 
 class ModelmeterError(Exception):
     """The root of all errors raised on purpose."""
@@ -52,6 +55,11 @@ class ClusterError(ModelmeterError):
         self.status = status
         self.reason = reason
         self.message = message
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same request may well succeed a moment later."""
+        return self.status in PASSING
 
 
 class Conflict(ClusterError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import signal
 import sys
 import tempfile
 import time
@@ -12,12 +10,12 @@ from pathlib import Path
 
 from tests.cluster.chart import install
 from tests.cluster.cluster import Cluster
-from tests.cluster.errors import ClusterError
 from tests.cluster.operator import Operator
 from tests.cluster.pools import NodePool
-from tests.cluster.triton import Triton, TritonError
+from tests.cluster.triton import Triton
 from tests.cluster.user import User
 from tests.demo import show
+from tests.demo.command import command
 
 POOLS = (
     NodePool(name="l4", product="NVIDIA-L4", nodes=4, gpus_per_node=4),
@@ -45,23 +43,5 @@ def run(seconds: int) -> None:
         show.delete(user)
 
 
-def main() -> int:
-    """The exit status: 0 only if every step was seen to work."""
-    parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=0, help="how long to watch; 0: until Ctrl-C")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        run(options.seconds)
-    except KeyboardInterrupt:
-        print("\nended; nothing is left running", file=sys.stderr)
-        return 130 if options.seconds else 0
-    except (show.DemoError, ClusterError, TritonError, AssertionError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    show.say("Every step was seen to work.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("tests.demo", __doc__, run))

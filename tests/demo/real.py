@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import sys
 import tempfile
 import time
@@ -15,14 +13,13 @@ from typing import Any, Final
 
 from tests.cluster.chart import SYSTEM, install
 from tests.cluster.cluster import Cluster
-from tests.cluster.errors import ClusterError
 from tests.cluster.machines import MACHINES
 from tests.cluster.models import checkpoints
 from tests.cluster.node import inner
 from tests.cluster.pools import NodePool
-from tests.cluster.triton import TritonError
 from tests.cluster.user import MODELS, User
 from tests.demo import show
+from tests.demo.command import command
 from tests.demo.show import EXAMPLE, NAME, QUESTIONS, say
 
 POOLS: Final = (NodePool(name="fake", nodes=1),)
@@ -115,23 +112,5 @@ def footprint(cluster: Cluster) -> None:
     )
 
 
-def main() -> int:
-    """The exit status: 0 only if every step was seen to work."""
-    parser = argparse.ArgumentParser(prog="python -m tests.demo.real", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=0, help="how long to watch; 0: until Ctrl-C")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        run(options.seconds)
-    except KeyboardInterrupt:
-        print("\nended; nothing is left running", file=sys.stderr)
-        return 130 if options.seconds else 0
-    except (show.DemoError, ClusterError, TritonError, AssertionError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
-    say("Every step was seen to work.")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("tests.demo.real", __doc__, run))

@@ -88,8 +88,8 @@ class Statements:
         return pages
 
     async def everything(self) -> list[CostStatementSpec]:
-        """Every page there is."""
-        return [CostStatementSpec.model_validate(item.spec) for item in await self._list("", "application/json")]
+        """Every page there is; LedgerError where one cannot be read."""
+        return [_stored(item).spec for item in await self._list("", "application/json")]
 
     async def closed(self) -> list[ClosedPage]:
         """Every closed page."""

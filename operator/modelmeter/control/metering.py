@@ -38,8 +38,6 @@ CONFLICTS: Final = 5
 MENDED_SECONDS: Final = 30.0
 """How often a page that breaks an invariant is read again: a person may have mended it."""
 
-PASSING: Final = (0, 409, 429, 500, 502, 503, 504)
-"""HTTP statuses after which the same write may well succeed a moment later."""
 REMEDIES: Final = {
     0: "see whether the API server can be reached from the operator",
     403: "let the operator's ServiceAccount create and update coststatements, and patch pods and claims",
@@ -120,7 +118,7 @@ class Metering:
             account.ledger_failures = 0
         except ClusterError as error:
             account.ledger_failures += 1
-            if account.ledger_failures > 1 or error.status not in PASSING:
+            if account.ledger_failures > 1 or not error.passing:
                 account.ledger_error = _refusal(error)
                 self._changed(uid)
             raise

@@ -24,8 +24,6 @@ from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, templa
 
 log = logging.getLogger(__name__)
 
-RETRIABLE: Final = (0, 409, 429, 500, 502, 503, 504)
-"""HTTP statuses after which the same request may well succeed; others wait for a new spec."""
 REFUSED_RETRY_SECONDS: Final = 15.0
 
 
@@ -88,7 +86,7 @@ class Provisioning:
         self._note_pods(account)
         failures = await self._apply_all(account, model)
         self._note(account, failures)
-        passing = next((failure for failure in failures if failure.status in RETRIABLE), None)
+        passing = next((failure for failure in failures if failure.passing), None)
         if passing is not None:
             raise passing
         if failures:
@@ -117,7 +115,7 @@ class Provisioning:
 
     def _note(self, account: Account, failures: Sequence[ClusterError]) -> None:
         """Say what failed; what may well succeed the next time is said only if it has failed before."""
-        lasting = [failure for failure in failures if failure.status not in RETRIABLE or account.apply_failed]
+        lasting = [failure for failure in failures if not failure.passing or account.apply_failed]
         account.apply_failed = bool(failures)
         error = "; ".join(
             f"{failure.reason}: {failure.message}" if failure.reason else failure.message for failure in lasting
