@@ -31,5 +31,5 @@ class Settings:
     """Models whose pages are written at the same time."""
     adopt_workers: int = 4
     """Pods and claims labelled by hand that are taken in at the same time."""
-    capture_workers: int = 4
+    capture_workers: int = 2
     """Models whose pods get their price profile at the same time: few, for pods that ended are released first."""

@@ -26,7 +26,7 @@ METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 """Asks for the answer without spec and status: we rarely need more back from a write."""
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-CONNECTIONS: Final = 32
+CONNECTIONS: Final = 64
 ATTEMPTS: Final = 5
 """How often a request is tried while the API server says 429; a read also while it fails or does not answer."""
 FAILING: Final = (500, 502, 503, 504)

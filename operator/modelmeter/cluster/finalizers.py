@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from modelmeter.cluster.client import Client
 from modelmeter.errors import ClusterError, NotFound
 
 
-async def remove_finalizer(client: Client, path: str, uid: str, finalizers: Sequence[str], finalizer: str) -> None:
+class _Object(msgspec.Struct):
+    class Metadata(msgspec.Struct, rename="camel"):
+        resource_version: str
+
+    metadata: Metadata
+
+
+async def remove_finalizer(client: Client, path: str, uid: str, finalizers: Sequence[str], finalizer: str) -> int:
     """Remove `finalizer`, which is among `finalizers` as last seen; another object of the name is left alone.
 
-    ClusterError where the list has changed meanwhile: the watch brings the new one, and the caller tries again.
+    Answers the version of the object without it; 0 where it is gone, or not as last seen: then the watch brings
+    it as it is, and the caller tries again.
     """
     index = list(finalizers).index(finalizer)
     operations = [
@@ -20,10 +30,12 @@ async def remove_finalizer(client: Client, path: str, uid: str, finalizers: Sequ
         {"op": "remove", "path": f"/metadata/finalizers/{index}"},
     ]
     try:
-        await client.json_patch(path, operations)
+        patched = await client.json_patch(path, operations)
     except NotFound:
-        return
+        return 0
     except ClusterError as error:
-        # 422: a test failed, so the object is not as we saw it; the watch tells what it is now.
+        # 422: a test failed.
         if error.status != 422:
             raise
+        return 0
+    return int(msgspec.json.decode(patched, type=_Object).metadata.resource_version)

@@ -49,6 +49,8 @@ class Account:
     stored: Stored | None = None
     page: Page | None = None
     """The open page in the ledger's types; equal to `stored`."""
+    released: dict[str, int] = field(default_factory=dict)
+    """UID of what is still shown with our finalizer to its version since we took it off."""
     more: bool = False
     """More pods have ended than one write of the page takes."""
     conditions: tuple[Condition, ...] = ()

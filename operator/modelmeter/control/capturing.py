@@ -26,14 +26,14 @@ class Capturing:
         self._profiling = profiling
         self.queue = WorkQueue("capture", self._capture)
 
-    def pods_changed(self, account: Account) -> None:
-        """Look at the model's pods again where one lacks its profile."""
-        if self._lacking(account):
+    def pod_changed(self, account: Account, pod: Pod) -> None:
+        """Look at the model's pods again where this one lacks its profile."""
+        if _lacks(pod):
             self.queue.add(account.ref.uid)
 
     async def _capture(self, uid: str) -> None:
         account = self._accounts.get(uid)
-        for pod in self._lacking(account) if account else ():
+        for pod in list(filter(_lacks, self._belongings.pods(account))) if account else ():
             if known := self._profiling.known(pod):
                 await self._note(pod, known)
             elif self._profiling.awaits(pod):
@@ -51,5 +51,6 @@ class Capturing:
         except (NotFound, Conflict):
             return
 
-    def _lacking(self, account: Account) -> list[Pod]:
-        return [pod for pod in self._belongings.pods(account) if pod.spec.node_name and captured(pod) is None]
+
+def _lacks(pod: Pod) -> bool:
+    return bool(pod.spec.node_name) and captured(pod) is None

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 CONFLICTS: Final = 5
 """How often a pass starts over because the page was written in between."""
 
+REST_SECONDS: Final = 0.5
+"""How long a model's page rests after a pass: pods that end together are settled in one write."""
+
 MENDED_SECONDS: Final = 30.0
 """How often a page that breaks an invariant is read again: a person may have mended it."""
 
@@ -83,7 +86,7 @@ class Metering:
         self._clock = clock
         self._changed = changed
         self._ended = ended
-        self.queue = WorkQueue("meter", self._pass)
+        self.queue = WorkQueue("meter", self._pass, REST_SECONDS)
 
     def facts(self, account: Account) -> Facts:
         """All that the ledger needs to know of a model, as of now."""
@@ -127,7 +130,6 @@ class Metering:
             account.metering_error = _breach(account, error)
             log.error("%s/%s: %s", account.ref.namespace, account.ref.name, account.metering_error)
             self.queue.add_later(uid, MENDED_SECONDS)
-        self._wait_for_ends(account)
         self._changed(uid)
         for waiting in self._awaiting.pop(uid, ()):
             self.queue.add(waiting)
@@ -142,7 +144,7 @@ class Metering:
             await self._reload(account)
         for _ in range(CONFLICTS):
             try:
-                await self._write(account, advance)
+                facts = await self._write(account, advance)
                 break
             except Conflict:
                 # Somebody else wrote the page: our view of page and pods may both be stale.
@@ -152,8 +154,9 @@ class Metering:
         await self._release(account)
         if account.more:
             self.queue.add(account.ref.uid)
+        self._wait_for_ends(account, facts)
 
-    async def _write(self, account: Account, advance: bool) -> None:
+    async def _write(self, account: Account, advance: bool) -> Facts:
         page = account.page or first_page(account.ref, account.created)
         facts = replace(self.facts(account), advance=advance or self._sharing.must_pass(account))
         if account.page is None:
@@ -168,6 +171,7 @@ class Metering:
                 "%s/%s: %s vanished uncounted, for somebody took off its finalizer; it is on the ledger up to %s",
                 account.ref.namespace, account.ref.name, uid, page.posted_through,
             )  # fmt: skip
+        return facts
 
     async def _store(self, account: Account, page: Page) -> None:
         spec = to_spec(page, publish.totals(page))
@@ -194,13 +198,21 @@ class Metering:
     async def _release(self, account: Account) -> None:
         page = account.page
         assert page is not None
-        settled = [
-            (kind, item.metadata)
+        held = {
+            item.metadata.uid: (kind, item)
             for kind, item in self._belongings.objects(account)
             if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
-            if not self._needed(account, item)
+        }
+        # What was let go of already may be shown as it was before, for the watch is later than the answers.
+        released = {uid: version for uid, version in account.released.items() if uid in held}
+        settled = [
+            (kind, item.metadata)
+            for uid, (kind, item) in held.items()
+            if int(item.metadata.resource_version) >= released.get(uid, 0) and not self._needed(account, item)
         ]
-        await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
+        account.released = released
+        versions = await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
+        account.released |= {metadata.uid: version for (_, metadata), version in zip(settled, versions, strict=True)}
         if page.ended:
             await self._ended(account)
 
@@ -222,16 +234,15 @@ class Metering:
             self.queue.add(uid)
         return bool(awaited)
 
-    async def _let_go(self, kind: str, metadata: Metadata) -> None:
+    async def _let_go(self, kind: str, metadata: Metadata) -> int:
         where = path(kind, metadata.namespace, metadata.name)
-        await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
+        return await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
 
-    def _wait_for_ends(self, account: Account) -> None:
+    def _wait_for_ends(self, account: Account, facts: Facts) -> None:
         """Come back for what ends in a moment: a node's clock may be ahead of ours."""
-        now = self._clock()
-        ends = [held.end for held in self._holdings(account) if held.end is not None and held.end > now]
+        ends = [held.end for held in facts.holdings if held.end is not None and held.end > facts.now]
         if ends:
-            self.queue.add_later(account.ref.uid, (min(ends) - now).total_seconds() + 1)
+            self.queue.add_later(account.ref.uid, (min(ends) - facts.now).total_seconds() + 1)
 
     def _holdings(self, account: Account) -> Iterator[Holding]:
         users: dict[str, list[Holding]] = {}

@@ -162,13 +162,11 @@ class Operator:
     def _everything(self, account: Account) -> None:
         uid = account.ref.uid
         self.metering.queue.add(uid)
-        self.capturing.pods_changed(account)
         for kind, item in self.belongings.objects(account):
-            self.adopting.changed(account, kind, item)
+            self._usage_changed(kind, item, gone=False)
         if not account.gone:
             self.provisioning.queue.add(uid)
             self.publishing.queue.add(uid, urgent=True)
-            self.probing.pods_changed(account)
 
     def _usage_changed(self, kind: str, item: Pod | Claim, gone: bool) -> None:
         account = self.belongings.owner(item.metadata)
@@ -178,8 +176,9 @@ class Operator:
             self.adopting.changed(account, kind, item)
         if account is not None:
             self.metering.queue.add(account.ref.uid)
-            self.capturing.pods_changed(account)
-            self.probing.pods_changed(account)
+            if isinstance(item, Pod):
+                self.capturing.pod_changed(account, item)
+                self.probing.pod_changed(account, item, gone)
 
     def _child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:
         self.provisioning.child_changed(kind, child, gone)

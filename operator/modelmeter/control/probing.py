@@ -10,10 +10,13 @@ from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import pod_facts
 from modelmeter.control.workqueue import WorkQueue
+from modelmeter.meter.objects import Pod
 from modelmeter.provision.service import PORTS
 
 WELL_SECONDS: Final = 60.0
 """How often a model that answers is asked again."""
+REST_SECONDS: Final = 1.0
+"""How often one is asked at the most, however many pods become ready."""
 ILL_SECONDS: Final = 5.0
 """How often one that does not answer is asked again, at first; up to WELL_SECONDS."""
 
@@ -27,12 +30,13 @@ class Probing:
         self._changed = changed
         self._asked: dict[str, frozenset[str]] = {}
         self._ill: dict[str, int] = {}
-        self.queue = WorkQueue("probe", self._probe)
+        self.queue = WorkQueue("probe", self._probe, REST_SECONDS)
 
-    def pods_changed(self, account: Account) -> None:
-        """Ask anew where the set of ready pods is another."""
-        if self._asked.get(account.ref.uid) != frozenset(self._ready(account)):
-            self.queue.add(account.ref.uid)
+    def pod_changed(self, account: Account, pod: Pod, gone: bool = False) -> None:
+        """Ask anew where the pod has become ready, or is no longer."""
+        uid = account.ref.uid
+        if (pod.status.pod_ip in self._asked.get(uid, ())) != (not gone and _is_ready(pod)):
+            self.queue.add(uid)
 
     async def _probe(self, uid: str) -> None:
         account = self._accounts.get(uid)
@@ -53,7 +57,10 @@ class Probing:
 
     def _ready(self, account: Account) -> list[str]:
         """Addresses of the pods that are ready, the newest first: what a rollout brings is asked first."""
-        pods = self._belongings.pods(account)
-        ready = [pod for pod in pods if is_child(pod.metadata) and pod.status.pod_ip and pod_facts(pod).ready]
+        ready = [pod for pod in self._belongings.pods(account) if _is_ready(pod)]
         ready.sort(key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name), reverse=True)
         return [pod.status.pod_ip for pod in ready]
+
+
+def _is_ready(pod: Pod) -> bool:
+    return is_child(pod.metadata) and bool(pod.status.pod_ip) and pod_facts(pod).ready

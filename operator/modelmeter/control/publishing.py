@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 TELL_AGAIN: Final = timedelta(minutes=10)
 """How often one reason is told as an event at the most: what comes and goes, as a crash loop does, fills no list."""
+REST_SECONDS: Final = 1.0
+"""How often one status is written at the most."""
 GONE_STATUSES: Final = (409, 422)
 """What the API server answers where another object has the name: our UID does not fit."""
 
@@ -57,7 +59,7 @@ class Publishing:
         self._pause_seconds = 1 / writes_per_second
         self._next_write = 0.0
         self._gone = gone
-        self.queue = WorkQueue("publish", self._publish)
+        self.queue = WorkQueue("publish", self._publish, REST_SECONDS)
 
     async def _publish(self, uid: str) -> None:
         account = self._accounts.get(uid)

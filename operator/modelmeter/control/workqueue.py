@@ -17,14 +17,19 @@ LAST_RETRY_SECONDS: Final = 60.0
 
 
 class WorkQueue:
-    """Keys to work on; `run` works on them with a number of workers until cancelled."""
+    """Keys to work on; `run` works on them with a number of workers until cancelled.
 
-    def __init__(self, name: str, work: Callable[[str], Awaitable[None]]) -> None:
+    A key that was worked on rests for `rest_seconds`: what is added meanwhile is one piece of work after that.
+    """
+
+    def __init__(self, name: str, work: Callable[[str], Awaitable[None]], rest_seconds: float = 0.0) -> None:
         self._name = name
         self._work = work
+        self._rest_seconds = rest_seconds
         self._urgent: OrderedDict[str, None] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._working: set[str] = set()
+        self._resting: set[str] = set()
         self._again: dict[str, bool] = {}
         self._failures: dict[str, int] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -35,13 +40,13 @@ class WorkQueue:
         return len(self._urgent) + len(self._waiting) + len(self._working)
 
     def add(self, key: str, urgent: bool = False) -> None:
-        """Work on `key` in its turn, `urgent` before all that is not; once more if it is being worked on now."""
+        """Work on `key` in its turn, `urgent` before all that is not; once more if it is being worked on or rests."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
             if key in self._failures:
                 # Tried before its time: if that fails too, it waits as long as now, not longer.
                 self._failures[key] -= 1
-        if key in self._working:
+        if key in self._working or key in self._resting:
             self._again[key] = urgent or self._again.get(key, False)
             return
         if urgent:
@@ -85,8 +90,16 @@ class WorkQueue:
                 self._retry(key, error)
             finally:
                 self._working.discard(key)
-                if key in self._again:
-                    self.add(key, urgent=self._again.pop(key))
+                if self._rest_seconds:
+                    self._resting.add(key)
+                    asyncio.get_running_loop().call_later(self._rest_seconds, self._rested, key)
+                else:
+                    self._rested(key)
+
+    def _rested(self, key: str) -> None:
+        self._resting.discard(key)
+        if key in self._again:
+            self.add(key, urgent=self._again.pop(key))
 
     def _retry(self, key: str, error: Exception) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
