@@ -24,6 +24,19 @@ WATCH_SECONDS: Final = 280
 REQUEST_SECONDS: Final = 30
 
 
+class _Undiffed(kopf.DiffBaseStorage):
+    """Compares nothing: kopf would copy every object at every event for handlers of changes, and we have none."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        raise NotImplementedError("nothing is compared, so nothing is kept")
+
+
 def registry() -> kopf.OperatorRegistry:
     """All handlers, in a registry of their own."""
     handlers = kopf.OperatorRegistry()
@@ -54,6 +67,7 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.request_timeout = REQUEST_SECONDS
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _Undiffed()
 
 
 async def _model_event(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:

@@ -17,7 +17,7 @@ from modelmeter.control.facts import refused_pods
 from modelmeter.control.removing import remove_children
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, NotFound
+from modelmeter.errors import ClusterError, Conflict, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
@@ -69,22 +69,17 @@ class Provisioning:
             return
         if account.deleted is not None:
             await self._tear_down(account)
-        elif account.model is not None and await self._is_current(account):
+        elif account.model is not None:
             await self._build_up(account, account.model)
-
-    async def _is_current(self, account: Account) -> bool:
-        """Whether the ModelDeployment is as we know it: what a late watch shows is not built up once more."""
-        ref = account.ref
-        try:
-            where = path("ModelDeployment", ref.namespace, ref.name)
-            there = msgspec.json.decode(await self._client.get(where, METADATA_ONLY), type=Bare).metadata
-        except NotFound:
-            return False
-        return (there.uid, there.generation, there.deletion_timestamp) == (ref.uid, account.generation, None)
 
     async def _build_up(self, account: Account, model: ModelDeployment) -> None:
         self._note_pods(account)
-        failures = await self._apply_all(account, model)
+        try:
+            if not await self._hold(account):
+                return
+            failures = await self._apply_all(account, model)
+        except ClusterError as failure:
+            failures = [failure]
         self._note(account, failures)
         passing = next((failure for failure in failures if failure.passing), None)
         if passing is not None:
@@ -98,11 +93,7 @@ class Provisioning:
         Applies nothing where a name is somebody else's: pods must not mount a claim that is not their model's.
         """
         manifests = desired(model, self._loader_image_for(account, model))
-        try:
-            await self._hold(account)
-            taken = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
-        except ClusterError as failure:
-            return [failure]
+        taken = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
         if taken:
             return [_name_taken(manifest) for manifest in taken]
         failures = []
@@ -132,11 +123,13 @@ class Provisioning:
             account.pods_error = error
             self._changed(account.ref.uid)
 
-    async def _hold(self, account: Account) -> None:
-        """Put our finalizer on the ModelDeployment before anything of it can cost."""
-        if LEDGER_FINALIZER in account.finalizers:
-            return
+    async def _hold(self, account: Account) -> bool:
+        """Put our finalizer on the ModelDeployment before anything of it can cost.
+
+        Answers whether the ModelDeployment is as we know it: what a late watch shows is not built up once more.
+        """
         ref = account.ref
+        where = path("ModelDeployment", ref.namespace, ref.name)
         body = {
             "apiVersion": API_VERSION,
             "kind": "ModelDeployment",
@@ -147,7 +140,17 @@ class Provisioning:
                 "finalizers": [LEDGER_FINALIZER],
             },
         }
-        await self._client.apply(path("ModelDeployment", ref.namespace, ref.name), body)
+        try:
+            if LEDGER_FINALIZER not in account.finalizers:
+                return _is_known_so(account, await self._client.apply(where, body))
+            return _is_known_so(account, await self._client.get(where, METADATA_ONLY))
+        except (NotFound, Conflict):
+            return False
+        except ClusterError as error:
+            # 422: what is being deleted takes no finalizer.
+            if error.status == 422 and not _is_known_so(account, await self._client.get(where, METADATA_ONLY)):
+                return False
+            raise
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
         """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
@@ -188,6 +191,11 @@ class Provisioning:
         if not left and not account.torn_down:
             account.torn_down = True
             self._emptied(account.ref.uid)
+
+
+def _is_known_so(account: Account, answer: bytes) -> bool:
+    there = msgspec.json.decode(answer, type=Bare).metadata
+    return (there.uid, there.generation, there.deletion_timestamp) == (account.ref.uid, account.generation, None)
 
 
 def _key(manifest: dict[str, Any]) -> tuple[str, str]:
