@@ -25,7 +25,7 @@ class Settings:
     """Port of /metrics; 0 serves none."""
     status_writes_per_second: float = 20
     """At most so many status writes a second for the whole cluster."""
-    apply_workers: int = 8
+    apply_workers: int = 32
     """Models whose children are applied at the same time."""
     metering_workers: int = 16
     """Models whose pages are written at the same time."""
