@@ -88,11 +88,11 @@ class Metering:
         self._ended = ended
         self.queue = WorkQueue("meter", self._pass, REST_SECONDS)
 
-    def facts(self, account: Account) -> Facts:
-        """All that the ledger needs to know of a model, as of now."""
+    def facts(self, account: Account, through: datetime | None = None) -> Facts:
+        """All that the ledger needs to know of a model, as of a moment, by default of now."""
         model = account.model
         return Facts(
-            now=self._clock(),
+            now=through or self._clock(),
             holdings=tuple(self._holdings(account)),
             tariff=self.tariff(account) or NO_TARIFF,
             price_book=model.spec.pricing.price_book if model else "",
@@ -134,17 +134,17 @@ class Metering:
         for waiting in self._awaiting.pop(uid, ()):
             self.queue.add(waiting)
 
-    async def bring_up_to_date(self, account: Account) -> None:
-        """Post everything up to now, settled or not."""
-        await self._account(account, advance=True)
+    async def bring_up_to_date(self, account: Account, through: datetime) -> None:
+        """Post everything up to a moment, settled or not."""
+        await self._account(account, through)
 
-    async def _account(self, account: Account, advance: bool = False) -> None:
+    async def _account(self, account: Account, through: datetime | None = None) -> None:
         await self._view.know_prices()
         if account.metering_error:
             await self._reload(account)
         for _ in range(CONFLICTS):
             try:
-                facts = await self._write(account, advance)
+                facts = await self._write(account, through)
                 break
             except Conflict:
                 # Somebody else wrote the page: our view of page and pods may both be stale.
@@ -156,9 +156,9 @@ class Metering:
             self.queue.add(account.ref.uid)
         self._wait_for_ends(account, facts)
 
-    async def _write(self, account: Account, advance: bool) -> Facts:
+    async def _write(self, account: Account, through: datetime | None) -> Facts:
         page = account.page or first_page(account.ref, account.created)
-        facts = replace(self.facts(account), advance=advance or self._sharing.must_pass(account))
+        facts = replace(self.facts(account, through), advance=through is not None or self._sharing.must_pass(account))
         if account.page is None:
             page = replace(page, overheads=facts.terms.overheads or (), generation=facts.terms.generation)
         outcome = account_for(page, facts)

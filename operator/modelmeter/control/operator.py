@@ -81,12 +81,16 @@ class Operator:
         self._published: dict[str, datetime] = {}
         self._ticked: datetime | None = None
 
-    async def prepare(self) -> None:
-        """Know all that exists before anything is written; consistently, for somebody else may have written last."""
-        await startup.load(self._client, self.view, self.statements, self.accounts, self.changed)
+    async def prepare(self) -> datetime:
+        """Know all that exists before anything is written; consistently, for somebody else may have written last.
+
+        Answers the moment up to which that is all there is to know.
+        """
+        known = await startup.load(self._client, self.view, self.statements, self.accounts, self.changed, self._clock)
         self.view.when_prices_change(self._repriced)
         for account in self.accounts:
             self._everything(account)
+        return known
 
     async def run(self) -> None:
         """Work until cancelled."""

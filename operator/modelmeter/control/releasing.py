@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from datetime import datetime
 from typing import Any, Final
 
 from modelmeter.api.names import LABEL_MODEL, LEDGER_FINALIZER, METERING_FINALIZER
@@ -43,8 +44,8 @@ async def stop(client: Client, namespace: str, deployment: str) -> None:
 
 async def release(client: Client, operator: Operator) -> int:
     """Post, then strip; returns how many objects still carry a finalizer of ours (0 unless one is refused)."""
-    await operator.prepare()
-    await asyncio.gather(*(_post(operator, account) for account in operator.accounts))
+    known = await operator.prepare()
+    await asyncio.gather(*(_post(operator, account, known) for account in operator.accounts))
     await _free_templates(client)
     left = 0
     for _ in range(ROUNDS):
@@ -57,11 +58,11 @@ async def release(client: Client, operator: Operator) -> int:
     return left
 
 
-async def _post(operator: Operator, account: Account) -> None:
+async def _post(operator: Operator, account: Account, through: datetime) -> None:
     """Post all of a model; where that cannot be, its usage since T is lost, for nobody may be stuck. That is said."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            await operator.metering.bring_up_to_date(account)
+            await operator.metering.bring_up_to_date(account, through)
             return
         except ModelmeterError as error:
             ref, page = account.ref, account.page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from modelmeter.cluster.client import Client
@@ -27,17 +28,20 @@ async def load(
     statements: Statements,
     accounts: Accounts,
     changed: Callable[[Mapping[str, Any]], None],
-) -> None:
+    clock: Callable[[], datetime],
+) -> datetime:
     """Fill `accounts` from ModelDeployments and statements, and `view` from everything else.
 
+    Answers the moment before pods and claims were listed: what began later is not known.
     Tried until it works: a cluster without our CRDs, or with an API server that does not answer, gets both in time.
     """
     while True:
         try:
             await _models(client, changed)
             await _pages(statements, accounts)
+            moment = clock()
             await view.list()
-            return
+            return moment
         except ClusterError as error:
             log.warning("cannot start yet: %s (are the CRDs of modelmeter.dev applied?)", error)
             await asyncio.sleep(RETRY_SECONDS)
