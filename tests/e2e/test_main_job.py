@@ -212,3 +212,28 @@ def test_deleting_the_namespace_ends_with_a_last_statement(user: User) -> None:
         "the namespace's end", lambda: not user.cluster.kubectl("get", "ns", user.namespace, "--ignore-not-found")
     )
     assert [page["closed"] for page in statements(user, uid)] == [True]
+
+
+def test_what_somebody_lets_go_of_before_it_is_counted_is_told(user: User, operator: Operator) -> None:
+    user.apply(model("stripped"))
+    pod = user.wait("its pod to run", lambda: _running(user))
+    uid = user.get(MODELS, "stripped")["metadata"]["uid"]
+    # Labour is news to the ledger: all is posted up to now.
+    labour = {"spec": {"pricing": {"labour": [{"name": "mlops", "price": "730", "per": "month"}]}}}
+    user.kubectl("patch", MODELS, "stripped", "--type=merge", "-p", json.dumps(labour))
+    user.wait("it on the ledger", lambda: any(pod in group["uids"] for group in statements(user, uid)[-1]["open"]))
+    operator.kill()
+    (name,) = (item["metadata"]["name"] for item in user.list("pods"))
+    user.kubectl("delete", "pod", name, "--wait=false")
+    user.kubectl("patch", "pod", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    user.wait("its end", lambda: not user.get("pod", name))
+    operator.start()
+    told = user.wait("an event", lambda: [e for e in user.list("events") if e["reason"] == "UsageVanished"])
+    assert len(told) == 1
+    assert f"{pod} vanished uncounted" in told[0]["message"]
+    assert all(pod not in group["uids"] for group in statements(user, uid)[-1]["open"])
+
+
+def _running(user: User) -> str | None:
+    pods = [pod for pod in user.list("pods") if pod["status"]["phase"] == "Running"]
+    return pods[0]["metadata"]["uid"] if pods else None

@@ -69,12 +69,27 @@ class Published:
     usage: dict[str, Any]
 
 
+def finished(pod: Object) -> datetime | None:
+    """When the last container ended, of a pod that ended."""
+    status = pod["status"]
+    if status.get("phase") not in ("Succeeded", "Failed"):
+        return None
+    ends = [
+        datetime.fromisoformat(entry["state"]["terminated"]["finishedAt"])
+        for entry in (*status.get("containerStatuses", []), *status.get("initContainerStatuses", []))
+        if "terminated" in entry["state"]
+    ]
+    return max(ends, default=None)
+
+
 class Journal:
     """Objects by kind and UID; as a context manager it watches inside the block."""
 
     def __init__(self, admin: Admin, namespace: str) -> None:
         self.objects: dict[str, dict[str, Seen]] = {kind: {} for kind in COLLECTIONS}
         self.published: list[Published] = []
+        self.moved: list[str] = []
+        """Ends of pods that were said anew: then the run proves nothing about the product."""
         self._admin = admin
         self._namespace = namespace
         self._watches: list[asyncio.Task[None]] = []
@@ -133,6 +148,8 @@ class Journal:
         known = self.objects[kind]
         async for event, item in self._admin.watch(path):
             seen = known.setdefault(item["metadata"]["uid"], Seen(item))
+            if kind == "pods" and (before := finished(seen.last)) and before != (after := finished(item)):
+                self.moved.append(f"the end of pod {seen.name} moved from {before} to {after}, which no kubelet does")
             seen.last, seen.gone = item, event == "DELETED"
             if kind == "modeldeployments":
                 self._note(seen)

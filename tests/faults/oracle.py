@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from tests.faults.admin import Object
-from tests.faults.journal import Journal, Seen
+from tests.faults.journal import Journal, Seen, finished
 
 GIB: Final = 1024**3
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +34,7 @@ class Oracle:
         """All that a model has used up to a moment, or until its end."""
         sums: Used = Counter()
         for pod in self.journal.all("pods", model):
-            span = _span(pod, _scheduled(pod), _finished(pod), until)
+            span = _span(pod, _scheduled(pod), finished(pod.last), until)
             if span:
                 start, end = span
                 sums[REPLICA, ""] += _seconds(start, end)
@@ -47,9 +47,14 @@ class Oracle:
                 sums[STORAGE, "0"] += int(size.removesuffix("Gi")) * GIB * _seconds(*span)
         return +sums
 
+    def spans(self, model: str) -> Iterator[str]:
+        """What each pod of a model is taken to have held its resources for, for people."""
+        for pod in self.journal.all("pods", model):
+            yield f"{pod.name} from {_scheduled(pod)} to {finished(pod.last)}"
+
     def _freed(self, claim: Seen) -> datetime | None:
         """When a deleted claim gave its volume back: protection keeps it for the pods of its model, which mount it."""
-        ends = [end for pod in self.journal.all("pods", claim.model) if (end := _finished(pod))]
+        ends = [end for pod in self.journal.all("pods", claim.model) if (end := finished(pod.last))]
         return max([claim.deleted, *ends]) if claim.deleted else None
 
     def _steps(self, start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:
@@ -94,19 +99,6 @@ def _bound(claim: Seen) -> datetime:
         for entry in claim.last["metadata"]["managedFields"]
         if "f:volumeName" in entry["fieldsV1"].get("f:spec", {})
     )
-
-
-def _finished(pod: Seen) -> datetime | None:
-    """When the last container ended, of a pod that ended."""
-    status = pod.last["status"]
-    if status.get("phase") not in ("Succeeded", "Failed"):
-        return None
-    ends = [
-        datetime.fromisoformat(entry["state"]["terminated"]["finishedAt"])
-        for entry in (*status.get("containerStatuses", []), *status.get("initContainerStatuses", []))
-        if "terminated" in entry["state"]
-    ]
-    return max(ends, default=None)
 
 
 def _gpus(pod: Object) -> int:

@@ -110,6 +110,9 @@ async def run(ground: Ground, case: Case) -> Verdict:
             breaches.append("a traceback in the operator's log")
         if fault.says not in log:
             breaches.append(f"the operator's log does not say {fault.says!r}")
+        breaches += journal.moved
+        if breaches:
+            breaches += (f"by the oracle: {span}" for name in check.PODS for span in world.oracle.spans(name))
         seconds = time.monotonic() - began
         off, late = check.difference_seconds(world), check.late_ends(world)
         return Verdict(breaches, fault.fired, proxy.writes, seconds, off, late, operators.log)

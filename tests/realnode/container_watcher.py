@@ -11,8 +11,8 @@ from tests.cluster.cluster import Cluster
 from tests.e2e.pod_watcher import PodWatcher
 
 SANDBOXES = "lib/containerd/io.containerd.grpc.v1.cri/sandboxes"
-STOPPING = timedelta(seconds=2)
-"""A container that ended so shortly before its sandbox ran until the pod was told to end."""
+STOPPING = timedelta(seconds=5)
+"""A container that ended so shortly before its sandbox ran until the pod was told to end: the node may be busy."""
 
 
 class ContainerWatcher(PodWatcher):

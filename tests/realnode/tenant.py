@@ -69,5 +69,6 @@ class Tenant(User):
         self.wait("the watcher", lambda: all(seen.gone for seen in self.watcher.pods.values()))
         pages = statements(self, self.uid)
         assert pages[-1]["closed"]
-        assert gpu_seconds(pages) == self.watcher.gpu_seconds() > 0
+        counted, recorded = gpu_seconds(pages), self.watcher.gpu_seconds()
+        assert counted == recorded > 0, f"{self.name}: {counted} on the ledger, containerd: {recorded}"
         return pages

@@ -152,4 +152,5 @@ def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant], long_ones: Fu
     assert "Add a node that fits" in message
     tenant.wait("an estimate", lambda: tenant.status("lost")["cost"].get("estimated"))
     pages = tenant.settle()
-    assert {line["certainty"] for line in pages[-1]["lines"] if line["item"] == "gpu"} == {"estimated"}
+    # What T had passed before the node was lost is exact.
+    assert "estimated" in {line["certainty"] for line in pages[-1]["lines"] if line["item"] == "gpu"}

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Final
 
 from modelmeter.api.names import METERING_FINALIZER
+from modelmeter.api.scalars import rfc3339
 from modelmeter.cluster.client import Client
+from modelmeter.cluster.events import about_model, record
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, statement_name
@@ -40,6 +42,9 @@ REST_SECONDS: Final = 0.5
 
 MENDED_SECONDS: Final = 30.0
 """How often a page that breaks an invariant is read again: a person may have mended it."""
+
+VANISHED: Final = "UsageVanished"
+"""Reason of the event about what was let go of before it was counted."""
 
 REMEDIES: Final = {
     0: "see whether the API server can be reached from the operator",
@@ -167,10 +172,12 @@ class Metering:
             if account.stored is None or written != account.page:
                 await self._store(account, written)
         for uid in outcome.vanished:
-            log.warning(
-                "%s/%s: %s vanished uncounted, for somebody took off its finalizer; it is on the ledger up to %s",
-                account.ref.namespace, account.ref.name, uid, page.posted_through,
-            )  # fmt: skip
+            message = (
+                f"pod or claim {uid} vanished uncounted, for somebody took off its finalizer {METERING_FINALIZER};"
+                f" what it used after {rfc3339(page.posted_through)} is not on the ledger"
+            )
+            log.warning("%s/%s: %s", account.ref.namespace, account.ref.name, message)
+            await record(self._client, about_model(account.ref), "Warning", VANISHED, message, facts.now)
         return facts
 
     async def _store(self, account: Account, page: Page) -> None:

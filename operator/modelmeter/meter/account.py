@@ -135,8 +135,9 @@ def _dated(facts: Facts) -> Facts:
 def _due(page: Page, facts: Facts) -> bool:
     """Whether T is to go on now."""
     late = facts.now - page.posted_through >= ADVANCE_EVERY
-    forced = facts.advance or facts.ended or late or facts.terms.news(page)
-    return forced or any(_unsure(page, held, facts.now) for held in facts.holdings)
+    vanished = page.open.keys() - {held.uid for held in facts.holdings}
+    forced = facts.advance or facts.ended or late or facts.terms.news(page) or vanished
+    return bool(forced) or any(_unsure(page, held, facts.now) for held in facts.holdings)
 
 
 def _unsure(page: Page, held: Holding, now: datetime) -> bool:
