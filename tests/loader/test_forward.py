@@ -4,45 +4,68 @@ import json
 import math
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 
-from modelmeter.loader import bert, repository, weights
-from modelmeter.loader.backend import batching, encoder, tensors
-from modelmeter.loader.backend.scoring import Rows, Scores, make_scorer
+from modelmeter.loader import bert, repository, tensors, weights
+from modelmeter.loader.backend import batching
+from modelmeter.loader.backend.session import INPUTS, OUTPUTS, Session
 from modelmeter.loader.errors import UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
-from tests.loader.checkpoints import WORDS, tiny
+from tests.loader.checkpoints import CLASSIFIERS, CONFIGS, WORDS, tiny
 from tests.loader.reference import Reference
 
 TOLERANCE = 1e-4
+# Of logits of about 5, with weights rounded to 11 bits.
+HALF_TOLERANCE = 1e-2
 TEXTS = ("goal", "", "a striker's goals a b", "pasta ⚽ 意大利 salt", "goal " * 40)
 CLASSES = {"id2label": {"0": "sports", "1": "cooking", "2": "other"}}
 
 
+class Scores(NamedTuple):
+    """Those of a batch."""
+
+    score: Any
+    probability: Any
+
+
 class Served:
-    """A written repository, run as the two model.py do, without Triton."""
+    """A written repository, run as its models do, without Triton."""
 
     def __init__(self, checkpoint: Path, folder: Path, spec: LoadSpec) -> None:
         folder.mkdir(parents=True)
-        repository.write(checkpoint, folder, spec)
-        version = folder / f"{spec.name}-bert" / "1"
-        settings = json.loads((version / "settings.json").read_text())
-        self.labels = json.loads((folder / f"{spec.name}-tokenizer" / "1" / "settings.json").read_text())["labels"]
-        arrays = {name: tensor.make() for name, tensor in tensors.read(version / "weights.safetensors").items()}
-        self.encoder = encoder.Encoder(encoder.Shape(**settings["shape"]), arrays)
-        known = [np.array(tokens) for tokens in settings["label_tokens"]]
-        self.scorer = make_scorer(settings["scorer"], self.encoder, known)
+        repository.write(checkpoint, folder, spec, threads=1)
+        file = folder / f"{spec.name}-bert/1/model.onnx"
+        onnx.checker.check_model(file, full_check=True)
+        self.spec = spec
+        settings = json.loads((folder / f"{spec.name}-tokenizer/1/settings.json").read_text())
+        self.labels, self.lengths = settings["labels"], settings["lengths"]
+        self.session = Session(file, instances=2)
         self.tokenizer = repository._tokenizer(checkpoint / "tokenizer.json", spec, bert.parse(checkpoint))
 
-    def tokens(self, texts: list[str]) -> list[Any]:
-        return [np.array(encoding.ids) for encoding in self.tokenizer.encode_batch(texts)]
+    def tokens(self, texts: list[str]) -> Any:
+        """What the tokenizer's model answers."""
+        return batching.pad(
+            [np.array(encoding.ids, np.int32) for encoding in self.tokenizer.encode_batch(texts)], self.lengths
+        )
 
     def score(self, texts: list[str], labels: list[str]) -> Scores:
-        index = [self.labels.index(label) if label in self.labels else -1 for label in labels]
-        return self.scorer(Rows(self.tokens(texts), self.tokens(labels), np.array(index)))
+        index = np.array([[self.labels.index(label) if label in self.labels else -1] for label in labels], np.int32)
+        text_tokens, label_tokens = self.tokens(texts), self.tokens(labels)
+        if self.spec.backend == "onnxruntime":  # Triton's own runs what it is given
+            inputs = dict(zip(INPUTS, (text_tokens, label_tokens, index), strict=True))
+            columns = self.session.session.run(OUTPUTS, inputs)
+        else:
+            texts_labels = ([row[row >= 0] for row in rows] for rows in (text_tokens, label_tokens))
+            columns = self.session.score(*texts_labels, index)
+        return Scores(*(column[:, 0] for column in columns))
+
+
+BACKENDS = pytest.mark.parametrize("backend", ["python", "onnxruntime"])
+FAMILIES = pytest.mark.parametrize("family", CONFIGS)
 
 
 @pytest.mark.parametrize("labels", [(), ("sports", "cooking"), ("cooking", "salt")])
@@ -53,6 +76,64 @@ def test_a_random_encoder_scores_as_the_reference(tmp_path: Path, checkpoint: Pa
     for text, score, probability in zip(TEXTS, scores.score, scores.probability, strict=True):
         assert score == pytest.approx(reference.score(text, "sports"), abs=TOLERANCE)
         assert probability == pytest.approx(reference.probability(text, "sports", list(labels)), abs=TOLERANCE)
+
+
+@FAMILIES
+@BACKENDS
+@pytest.mark.parametrize("labels", [(), ("sports", "cooking")])
+def test_an_encoder_of_each_family_scores_as_the_reference(
+    tmp_path: Path, family: str, backend: str, labels: tuple[str, ...]
+) -> None:
+    checkpoint = tiny(tmp_path / "c", family=family)
+    spec = LoadSpec("m", labels=labels, max_sequence_length=24, backend=backend)
+    served, reference = Served(checkpoint, tmp_path / "out", spec), Reference(checkpoint, 24)
+    # Known labels and others in one batch, of texts of any length.
+    asked = ["sports", "a striker's goals", "cooking", "salt", "pasta"]
+    scores = served.score(list(TEXTS), asked)
+    for text, label, score, probability in zip(TEXTS, asked, *scores, strict=True):
+        assert score == pytest.approx(reference.score(text, label), abs=TOLERANCE)
+        assert probability == pytest.approx(reference.probability(text, label, list(labels)), abs=TOLERANCE)
+
+
+@FAMILIES
+@BACKENDS
+@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
+def test_a_classifier_of_each_family_scores_as_the_reference(
+    tmp_path: Path, family: str, backend: str, problem_type: str
+) -> None:
+    checkpoint = tiny(
+        tmp_path / "c", family=family, architectures=[CLASSIFIERS[family]], problem_type=problem_type, **CLASSES
+    )
+    spec = LoadSpec("m", max_sequence_length=24, backend=backend)
+    served, reference = Served(checkpoint, tmp_path / "out", spec), Reference(checkpoint, 24)
+    labels = ["sports", "cooking", "other", "sports", "other"]
+    scores = served.score(list(TEXTS), labels)
+    for text, label, score, probability in zip(TEXTS, labels, *scores, strict=True):
+        logits, place = reference.logits(text), served.labels.index(label)
+        exclusive = math.exp(logits[place]) / sum(map(math.exp, logits))
+        expected = exclusive if problem_type.startswith("single") else 1 / (1 + math.exp(-logits[place]))
+        assert score == pytest.approx(logits[place], abs=TOLERANCE)
+        assert probability == pytest.approx(expected, abs=TOLERANCE)
+
+
+@FAMILIES
+def test_half_precision_of_each_family_is_close(tmp_path: Path, family: str) -> None:
+    checkpoint = tiny(tmp_path / "c", family=family, architectures=[CLASSIFIERS[family]], **CLASSES)
+    spec = LoadSpec("m", max_sequence_length=24, precision="fp16")
+    served, reference = Served(checkpoint, tmp_path / "out", spec), Reference(checkpoint, 24)
+    scores = served.score(list(TEXTS), ["cooking"] * len(TEXTS)).score
+    assert scores == pytest.approx(np.array([reference.logits(text)[1] for text in TEXTS]), abs=HALF_TOLERANCE)
+
+
+@FAMILIES
+def test_what_a_batch_is_padded_with_changes_no_score(tmp_path: Path, family: str) -> None:
+    served = Served(tiny(tmp_path / "c", family=family), tmp_path / "out", LoadSpec("m", max_sequence_length=24))
+    text, label, index = served.tokens(["goal"]), served.tokens(["salt"]), np.array([[-1]], np.int32)
+    answers = []
+    for length in (3, 4, 11, 24):
+        padded = [batching.pad(list(tokens), [length]) for tokens in (text, label)]
+        answers.append(served.session.session.run(OUTPUTS, dict(zip(INPUTS, (*padded, index), strict=True)))[0][0, 0])
+    assert answers == pytest.approx([answers[0]] * 4, abs=1e-6)
 
 
 SHAPES: tuple[dict[str, Any], ...] = (
@@ -109,28 +190,12 @@ def test_probabilities_of_the_labels_sum_to_one(tmp_path: Path, checkpoint: Path
     assert served.score(["goal"] * 3, labels).probability.sum() == pytest.approx(1.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
-def test_a_classifier_scores_as_the_reference(tmp_path: Path, problem_type: str) -> None:
-    checkpoint = tiny(
-        tmp_path / "c", architectures=["BertForSequenceClassification"], problem_type=problem_type, **CLASSES
-    )
-    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=20))
-    reference = Reference(checkpoint, 20)
-    scores = served.score(list(TEXTS), ["cooking"] * len(TEXTS))
-    for text, score, probability in zip(TEXTS, scores.score, scores.probability, strict=True):
-        logits = reference.logits(text)
-        exclusive = math.exp(logits[1]) / sum(map(math.exp, logits))
-        expected = exclusive if problem_type.startswith("single") else 1 / (1 + math.exp(-logits[1]))
-        assert score == pytest.approx(logits[1], abs=TOLERANCE)
-        assert probability == pytest.approx(expected, abs=TOLERANCE)
-
-
 def test_half_precision_is_close_and_half_the_size(tmp_path: Path, minilm: Path) -> None:
     full = Served(minilm, tmp_path / "full", LoadSpec("m"))
     half = Served(minilm, tmp_path / "half", LoadSpec("m", precision="fp16"))
     texts, labels = ["The striker scored twice."], ["sports"]
     assert half.score(texts, labels).score == pytest.approx(full.score(texts, labels).score, abs=2e-3)
-    sizes = [(tmp_path / name / "m-bert/1/weights.safetensors").stat().st_size for name in ("full", "half")]
+    sizes = [(tmp_path / name / "m-bert/1/model.onnx.data").stat().st_size for name in ("full", "half")]
     assert sizes[1] / sizes[0] == pytest.approx(0.5, abs=0.01)
 
 
@@ -141,14 +206,15 @@ def test_a_batch_changes_no_score(tmp_path: Path, checkpoint: Path) -> None:
     assert together == pytest.approx(np.array(alone), abs=1e-6)
 
 
-def test_more_labels_than_the_cache_holds(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelmeter.loader.backend.scoring.LABELS_CACHED", 2)
-    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=20))
+def test_more_labels_than_a_pass_holds(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PASS_TOKENS", 8)
+    labels = ["salt", "pasta a b a b a", "a", "b goal", "a b a", "sports"]
+    served = Served(checkpoint, tmp_path / "out", LoadSpec("m", labels=tuple(labels), max_sequence_length=20))
+    scores = served.score(["goal"] * len(labels), labels)
     reference = Reference(checkpoint, 20)
-    labels = ["salt", "pasta", "a", "b", "salt"]
-    for _ in range(2):
-        scores = served.score(["goal"] * 5, labels).score
-        assert scores == pytest.approx(np.array([reference.score("goal", label) for label in labels]), abs=TOLERANCE)
+    assert scores.score == pytest.approx([reference.score("goal", label) for label in labels], abs=TOLERANCE)
+    expected = [reference.probability("goal", label, labels) for label in labels]
+    assert scores.probability == pytest.approx(expected, abs=TOLERANCE)
 
 
 def test_bfloat16_is_read(tmp_path: Path) -> None:
@@ -157,11 +223,6 @@ def test_bfloat16_is_read(tmp_path: Path) -> None:
     header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + (values.view("<u4") >> 16).astype("<u2").tobytes())
     assert (tensors.read(path)["w"].make() == values).all()
-
-
-def test_erf_is_exact_to_a_millionth() -> None:
-    x = np.linspace(-6, 6, 10_001, dtype=np.float32)
-    assert np.abs(encoder.erf(x) - np.array([math.erf(value) for value in x])).max() < 1e-6
 
 
 def test_passes_cover_every_row_once_within_the_bound() -> None:
@@ -174,7 +235,7 @@ def test_passes_cover_every_row_once_within_the_bound() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"model_type": "roberta"}, "roberta"),
+        ({"model_type": "albert"}, "'albert' is not one of bert, distilbert, roberta, xlm-roberta"),
         ({"architectures": ["BertForTokenClassification"]}, "BertForTokenClassification"),
         ({"hidden_act": "swish"}, "swish"),
         ({"position_embedding_type": "relative_key"}, "relative_key"),
@@ -205,7 +266,7 @@ def test_weights_that_contradict_the_config_are_named(tmp_path: Path, checkpoint
     ):
         (checkpoint / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(UnsupportedModelError, match=says):
-            weights.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+            weights.lay_out(checkpoint / "model.safetensors", bert.parse(checkpoint), "fp32")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +283,7 @@ def test_damaged_weights_are_refused(tmp_path: Path, checkpoint: Path, damage: b
     path = checkpoint / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
     with pytest.raises(UnsupportedModelError, match=r"model\.safetensors"):
-        weights.convert(checkpoint, bert.parse(checkpoint), "fp32", tmp_path / "weights")
+        weights.lay_out(checkpoint / "model.safetensors", bert.parse(checkpoint), "fp32")
 
 
 def test_a_module_that_would_be_left_out_is_refused(checkpoint: Path) -> None:
@@ -232,7 +293,7 @@ def test_a_module_that_would_be_left_out_is_refused(checkpoint: Path) -> None:
     with pytest.raises(UnsupportedModelError, match=r"modules\.json has Dense, which would be left out"):
         bert.parse(checkpoint)
     (checkpoint / "modules.json").write_text(json.dumps([*modules[:2], modules[3]]))
-    assert bert.parse(checkpoint).shape.pooling == "mean"
+    assert bert.parse(checkpoint).pooling == "mean"
 
 
 def test_conversion_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
@@ -252,7 +313,7 @@ def test_conversion_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
     path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"".join(data))
     del stored, data
     tracemalloc.start()
-    weights.convert(checkpoint, model, "fp32", tmp_path / "weights")
+    tensors.write(tmp_path / "weights", weights.lay_out(path, model, "fp32"))
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < (tmp_path / "weights").stat().st_size / 4
@@ -261,9 +322,9 @@ def test_conversion_holds_one_tensor_at_a_time(tmp_path: Path) -> None:
 def test_pooling_follows_the_checkpoint(checkpoint: Path) -> None:
     (checkpoint / "1_Pooling").mkdir()
     pooling = checkpoint / "1_Pooling" / "config.json"
-    assert bert.parse(checkpoint).shape.pooling == "mean"
+    assert bert.parse(checkpoint).pooling == "mean"
     pooling.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}))
-    assert bert.parse(checkpoint).shape.pooling == "first"
+    assert bert.parse(checkpoint).pooling == "first"
     pooling.write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(UnsupportedModelError, match="pooling_mode_max_tokens"):
         bert.parse(checkpoint)

@@ -50,9 +50,9 @@ def test_the_result_is_reported_and_the_second_load_reuses(checkpoint: Path, tar
     expected = {"files": 3, "bytes": sum(map(len, contents(checkpoint).values()))}
     assert (status, report | expected, report["reused"]) == (0, report, False)
     before = target.resolve()
-    inode = (before / "intent-bert/1/weights.safetensors").stat().st_ino
+    inode = (before / "intent-bert/1/model.onnx.data").stat().st_ino
     assert run(f"file://{checkpoint}", target) == (0, report | {"reused": True})
-    assert (target.resolve(), (target / "intent-bert/1/weights.safetensors").stat().st_ino) == (before, inode)
+    assert (target.resolve(), (target / "intent-bert/1/model.onnx.data").stat().st_ino) == (before, inode)
     assert {path.name for path in target.iterdir()} == {"intent", "intent-bert", "intent-tokenizer", publish.RECORD}
 
 
@@ -68,7 +68,7 @@ def test_what_changed_is_written_again(checkpoint: Path, target: Path, monkeypat
     tiny(checkpoint, seed=8)
     _, changed = run(source, target)
     assert not changed["reused"]
-    assert files(target)["intent-bert/1/weights.safetensors"] != before["intent-bert/1/weights.safetensors"]
+    assert files(target)["intent-bert/1/model.onnx.data"] != before["intent-bert/1/model.onnx.data"]
     monkeypatch.setattr(load, "LAYOUT", load.LAYOUT + 1)
     assert run(source, target)[1]["reused"] is False
     assert len([path for path in target.parent.iterdir() if not path.is_symlink()]) == 2
@@ -205,7 +205,12 @@ def test_labels_of_a_classifier(tmp_path: Path, target: Path, labels: list[str],
             "fetch or save",
         ),
         ({}, {"maxSequenceLength": 25}, "maxSequenceLength 25 is more than the model's 24", "to 24 or less"),
-        ({"architectures": ["RobertaModel"]}, {}, "the architecture RobertaModel", "use a BertModel"),
+        (
+            {"architectures": ["RobertaModel"]},
+            {},
+            "the architecture RobertaModel",
+            "use an encoder or a ForSequenceClassification of BERT",
+        ),
         ({"vocab_size": 5}, {}, "tokenizer.json has 13 tokens, the model 5", "from the same model"),
     ],
 )
@@ -242,6 +247,7 @@ def test_a_damaged_tokenizer_is_named(checkpoint: Path, target: Path, content: b
         ({"name": "m", "labels": ["a", "a"]}, "labels that do not repeat"),
         ({"name": "m", "labels": "a"}, "labels: 'a' is not a list of strings"),
         ({"name": "m", "precision": "int4"}, "precision: 'int4' is not one of fp32, fp16"),
+        ({"name": "m", "backend": "tensorrt"}, "backend: 'tensorrt' is not one of python, onnxruntime"),
         ({"name": "m", "instanceKind": "KIND_TPU"}, "instanceKind: 'KIND_TPU' is not KIND_CPU or KIND_GPU"),
     ],
 )

@@ -1,7 +1,10 @@
 """config.pbtxt, read back as Triton reads it."""
 
+import dataclasses
+import json
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
@@ -20,19 +23,24 @@ SPEC = LoadSpec(
 )
 
 
-@pytest.fixture
-def configs(checkpoint: Path, tmp_path: Path) -> dict[str, pb.ModelConfig]:
-    """The three written files, parsed."""
-    (tmp_path / "out").mkdir()
-    repository.write(checkpoint, tmp_path / "out", SPEC)
+def written(checkpoint: Path, folder: Path, spec: LoadSpec) -> dict[str, pb.ModelConfig]:
+    """The three files of a repository, parsed."""
+    folder.mkdir()
+    repository.write(checkpoint, folder, spec, threads=3)
     return {
         path.parent.name: text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
-        for path in (tmp_path / "out").glob("*/config.pbtxt")
+        for path in folder.glob("*/config.pbtxt")
     }
 
 
+@pytest.fixture
+def configs(checkpoint: Path, tmp_path: Path) -> dict[str, pb.ModelConfig]:
+    """Those of SPEC."""
+    return written(checkpoint, tmp_path / "out", SPEC)
+
+
 def test_each_file_says_what_was_built(configs: dict[str, pb.ModelConfig]) -> None:
-    built = [triton_config.tokenizer(SPEC), triton_config.bert(SPEC), triton_config.ensemble(SPEC)]
+    built = [triton_config.tokenizer(SPEC), triton_config.bert(SPEC, threads=3), triton_config.ensemble(SPEC)]
     assert configs == {config.name: config for config in built}
 
 
@@ -44,6 +52,38 @@ def test_what_the_spec_says_arrives(configs: dict[str, pb.ModelConfig]) -> None:
     assert bert.dynamic_batching.default_queue_policy.max_queue_size == 6 * triton_config.QUEUED_BATCHES
     # The longest warm-up is the longest request.
     assert [entry.inputs["text_tokens"].dims[0] for entry in bert.model_warmup] == [16, 20]
+
+
+def test_our_model_py_pads_by_itself(configs: dict[str, pb.ModelConfig]) -> None:
+    bert = configs["search-intent-bert"]
+    assert bert.backend == "python"
+    assert [tensor.allow_ragged_batch for tensor in bert.input] == [True, True, False]
+
+
+TYPES = {"tensor(int32)": pb.TYPE_INT32, "tensor(float)": pb.TYPE_FP32}
+
+
+@pytest.mark.parametrize(("kind", "threads"), [("KIND_CPU", "3"), ("KIND_GPU", "1")])
+def test_triton_s_own_onnxruntime_finds_what_the_file_has(
+    checkpoint: Path, tmp_path: Path, kind: str, threads: str
+) -> None:
+    spec = dataclasses.replace(SPEC, backend="onnxruntime", instance_kind=kind, max_sequence_length=24)
+    bert = written(checkpoint, tmp_path / "out", spec)["search-intent-bert"]
+    assert (bert.backend, bert.platform) == ("onnxruntime", "onnxruntime_onnx")
+    version = tmp_path / "out" / "search-intent-bert" / "1"
+    assert {path.name for path in version.iterdir()} == {bert.default_model_filename, "model.onnx.data"}
+    assert bert.parameters["intra_op_thread_count"].string_value == threads
+    assert not any(tensor.allow_ragged_batch for tensor in bert.input)
+    session = onnxruntime.InferenceSession(version / bert.default_model_filename)
+    for declared, found in ((bert.input, session.get_inputs()), (bert.output, session.get_outputs())):
+        assert {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in declared} == {
+            # The first is the batch; a size with a name is any.
+            value.name: (TYPES[value.type], tuple(-1 if isinstance(size, str) else size for size in value.shape[1:]))
+            for value in found
+        }
+    # The tokenizer pads to the lengths that are warmed up, so that requests share batches.
+    settings = json.loads((tmp_path / "out" / "search-intent-tokenizer" / "1" / "settings.json").read_text())
+    assert settings["lengths"] == [entry.inputs["text_tokens"].dims[0] for entry in bert.model_warmup] == [16, 24]
 
 
 def test_the_ensemble_joins_its_members(configs: dict[str, pb.ModelConfig]) -> None:

@@ -4,11 +4,12 @@ Runs as the init container of the model's pods (`modelmeter load`), so it knows 
 reads a source, writes a folder and leaves its result in the termination log.
 
     fetch       source -> folder with config.json, model.safetensors, tokenizer.json
-    bert        that folder -> a checked description of the encoder
-    weights     its tensors -> the weights file of our forward pass
-    repository  both -> tokenizer, bert and the ensemble, as Triton wants them
+    bert        that folder -> a checked description of the encoder, by the table of families
+    weights     its tensors -> the layout of our forward pass
+    onnx_file   both -> the ONNX file, of the operators in graph and scoring
+    repository  all -> tokenizer, bert and the ensemble, as Triton wants them
     publish     the finished folder -> its place, in one step
-    backend/    what runs inside Triton: numpy and tokenizers only, no import of the rest of modelmeter
+    backend/    what runs inside Triton: numpy, tokenizers and onnxruntime only, no import of the rest of modelmeter
 
 Nothing is imported here: the operator imports `loader.cli` for its arguments and must not pay for numpy.
 """

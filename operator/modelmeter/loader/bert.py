@@ -1,17 +1,19 @@
-"""Describe a BERT checkpoint by its config files, and refuse what the forward pass cannot do."""
+"""Describe a checkpoint of BERT or its kin by its config files, and refuse what the forward pass cannot do."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from modelmeter.loader.backend.encoder import ACTIVATIONS, Shape
 from modelmeter.loader.errors import UnsupportedModelError
+from modelmeter.loader.families import FAMILIES, Family
 
-ENCODERS: Final = ("BertModel", "BertForMaskedLM", "BertForPreTraining")
-CLASSIFIERS: Final = ("BertForSequenceClassification",)
+ACTIVATIONS: Final = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 POOLINGS: Final = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "first"}
+REMEDY: Final = "use an encoder or a ForSequenceClassification of BERT, DistilBERT, RoBERTa or XLM-RoBERTa"
+# What stands in layer norm's root where config.json does not say; DistilBERT knows no other.
+EPSILON: Final = 1e-12
 # What a sentence encoder may consist of; another module, such as Dense, would change every score.
 MODULES: Final = ("Transformer", "Pooling", "Normalize")
 
@@ -20,20 +22,25 @@ MODULES: Final = ("Transformer", "Pooling", "Normalize")
 class Bert:
     """A checkpoint that we can serve.
 
-    scorer: similarity, softmax or sigmoid, see backend/scoring.py.
+    first_position: the row of the position embeddings that the first token has.
+    max_positions: how many tokens a text may have.
+    pooling: mean or first: how a sentence encoder's tokens become a sentence.
+    scorer: similarity, softmax or sigmoid, see scoring.py.
     classes: the classifier's own names; empty for a sentence encoder.
     """
 
-    shape: Shape
+    family: Family
+    layers: int
+    heads: int
     hidden_size: int
     vocabulary_size: int
+    first_position: int
     max_positions: int
+    epsilon: float
+    activation: str
+    pooling: str
     scorer: str
     classes: tuple[str, ...]
-
-    def settings(self) -> dict[str, Any]:
-        """Return what the backend needs beside the weights."""
-        return {"shape": asdict(self.shape), "scorer": self.scorer}
 
 
 def parse(folder: Path) -> Bert:
@@ -42,33 +49,51 @@ def parse(folder: Path) -> Bert:
     Raises UnsupportedModelError for what the forward pass cannot do.
     """
     config = _object(folder / "config.json")
-    architectures = config.get("architectures") or ["BertModel"]
+    model_type = config.get("model_type")
+    _require(model_type in FAMILIES, f"model_type {model_type!r} is not one of {', '.join(FAMILIES)}")
+    family = FAMILIES[str(model_type)]
+    architectures = config.get("architectures") or list(family.architectures)
     architecture = architectures[0] if isinstance(architectures, list) else architectures
-    _require(config.get("model_type") == "bert", f"model_type {config.get('model_type')!r} is not bert")
     _require(
-        architecture in ENCODERS + CLASSIFIERS,
-        f"the architecture {architecture} is neither BertModel nor BertForSequenceClassification",
+        architecture in (*family.architectures, family.classifier),
+        f"the architecture {architecture} is neither {family.architectures[0]} nor {family.classifier}",
     )
     position = config.get("position_embedding_type", "absolute")
     _require(position == "absolute", f"position_embedding_type {position!r} is not absolute")
-    activation = config.get("hidden_act", "gelu")
-    _require(activation in ACTIVATIONS, f"hidden_act {activation!r} is not one of {', '.join(ACTIVATIONS)}")
+    keys = family.settings
+    activation = config.get(keys["activation"], "gelu")
+    _require(activation in ACTIVATIONS, f"{keys['activation']} {activation!r} is not one of {', '.join(ACTIVATIONS)}")
     _require(not config.get("is_decoder"), "the model is a decoder")
-    heads, hidden_size = _size(config, "num_attention_heads"), _size(config, "hidden_size")
-    _require(hidden_size % heads == 0, f"hidden_size {hidden_size} is no multiple of {heads} heads")
-    is_classifier = architecture in CLASSIFIERS
-    classes = _classes(config) if is_classifier else ()
-    epsilon = config.get("layer_norm_eps", 1e-12)
+    layers, heads, hidden_size = (_size(config, keys[name]) for name in ("layers", "heads", "hidden_size"))
+    _require(hidden_size % heads == 0, f"{keys['hidden_size']} {hidden_size} is no multiple of {heads} heads")
+    epsilon = config.get(keys["epsilon"], EPSILON) if "epsilon" in keys else EPSILON
     _require(isinstance(epsilon, float) and epsilon > 0, f"layer_norm_eps {epsilon!r} is no small number")
-    shape = Shape(_size(config, "num_hidden_layers"), heads, epsilon, activation, _pooling(folder))
+    first_position = _first_position(config) if family.pads_before_positions else 0
+    positions = _size(config, "max_position_embeddings")
+    _require(positions > first_position, f"max_position_embeddings {positions} leaves no position for a token")
+    is_classifier = architecture == family.classifier
+    classes = _classes(config) if is_classifier else ()
     return Bert(
-        shape=shape,
+        family=family,
+        layers=layers,
+        heads=heads,
         hidden_size=hidden_size,
         vocabulary_size=_size(config, "vocab_size"),
-        max_positions=_size(config, "max_position_embeddings"),
+        first_position=first_position,
+        max_positions=positions - first_position,
+        epsilon=epsilon,
+        activation=activation,
+        pooling=_pooling(folder),
         scorer=_classifier_scorer(config, classes) if is_classifier else "similarity",
         classes=classes,
     )
+
+
+def _first_position(config: Mapping[str, Any]) -> int:
+    """Return the number after the padding token's; transformers leaves out the usual 1."""
+    padding = config.get("pad_token_id", 1)
+    _require(isinstance(padding, int) and padding >= 0, f"pad_token_id {padding!r} is no token's number")
+    return int(padding) + 1
 
 
 def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -121,4 +146,4 @@ def _json(path: Path) -> Any:
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise UnsupportedModelError(message, "use a BertModel or a BertForSequenceClassification checkpoint")
+        raise UnsupportedModelError(message, REMEDY)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -9,19 +10,22 @@ from typing import Final
 
 from modelmeter.loader import checkpoint, publish, repository
 from modelmeter.loader.backend import FOLDER as BACKEND
+from modelmeter.loader.backend.processors import per_instance
 from modelmeter.loader.download import shown
 from modelmeter.loader.errors import DestinationError
 from modelmeter.loader.fetch import fetch, fingerprint
 from modelmeter.loader.spec import LoadResult, LoadSpec
 
 # Raise it when the loader writes other weights or configurations, so that a kept volume is written again.
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 
 
 def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
     """Make `destination` a model repository of `source`, unless it is one already for source and spec."""
     try:
-        key = _key(source, spec)
+        # This container's limits are those of Triton's.
+        threads = per_instance(spec.instance_count)
+        key = _key(source, spec, threads)
         if record := publish.published(destination, key):
             return LoadResult(record["files"], record["bytes"], record["sha256"], reused=True)
         record = {"source": shown(source)}
@@ -29,7 +33,7 @@ def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=staging) as workspace:
                 folder = fetch(source, Path(workspace), Path(spec.claim_directory))
                 result = checkpoint.digest(folder)
-                repository.write(folder, staging, spec)
+                repository.write(folder, staging, spec, threads)
             record |= result.to_mapping()
     except OSError as error:
         # Of the source's volume or the destination's: the system's own words name the file.
@@ -37,9 +41,11 @@ def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
     return result
 
 
-def _key(source: str, spec: LoadSpec) -> str:
+def _key(source: str, spec: LoadSpec, threads: int) -> str:
+    """Name what is written; only Triton's own onnxruntime is told its threads there."""
     claim_directory = Path(spec.claim_directory)
     shipped = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(BACKEND.glob("*.py"))]
-    versions = [LAYOUT, version("tokenizers"), *shipped]
-    parts = [versions, source, spec.to_mapping(), fingerprint(source, claim_directory)]
+    versions = [LAYOUT, version("tokenizers"), version("onnxruntime"), sys.version_info[:2], *shipped]
+    told = threads if spec.backend == "onnxruntime" else None
+    parts = [versions, told, source, spec.to_mapping(), fingerprint(source, claim_directory)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,8 @@
 """Write Triton's model repository of one model.
 
     NAME-tokenizer/1/  model.py, tokenizer.json, settings.json, vendor/tokenizers
-    NAME-bert/1/       model.py, weights.safetensors, settings.json
+    NAME-bert/1/       model.onnx, model.onnx.data
+                       and, for the Python backend: model.py, settings.json, vendor/onnxruntime
     NAME/1/            (empty: the ensemble)
 Each with its config.pbtxt.
 """
@@ -9,30 +10,38 @@ Each with its config.pbtxt.
 import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tokenizers import Tokenizer
 
-from modelmeter.loader import bert, triton_config, weights
+from modelmeter.loader import bert, onnx_file, triton_config
 from modelmeter.loader.backend import FOLDER as BACKEND
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import LoadSpecError, UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
 
+# What serving does not import; libonnxruntime stands once more in onnxruntime's Python module, which it runs by.
+NOT_VENDORED: Final = (
+    "__pycache__", "*.pyi", "tools", "backend", "datasets", "quantization", "transformers", "libonnxruntime.so*",
+)  # fmt: skip
+
 TOKENIZER_FILES: Final = {"tokenizer_model.py": "model.py", "batching.py": "batching.py"}
 BERT_FILES: Final = {
     "bert_model.py": "model.py",
     "batching.py": "batching.py",
-    "encoder.py": "encoder.py",
-    "scoring.py": "scoring.py",
-    "tensors.py": "tensors.py",
+    "processors.py": "processors.py",
+    "session.py": "session.py",
 }
 
 
-def write(checkpoint: Path, repository: Path, spec: LoadSpec) -> None:
-    """Write the three models of a complete checkpoint folder into an empty folder."""
+def write(checkpoint: Path, repository: Path, spec: LoadSpec, threads: int) -> None:
+    """Write the three models of a complete checkpoint folder into an empty folder.
+
+    threads: of an instance that Triton's own onnxruntime runs on the CPU; our model.py sees to its own.
+    """
     model = bert.parse(checkpoint)
     if spec.max_sequence_length > model.max_positions:
         raise LoadSpecError(
@@ -48,14 +57,22 @@ def write(checkpoint: Path, repository: Path, spec: LoadSpec) -> None:
     shutil.copyfile(checkpoint / "tokenizer.json", version / "tokenizer.json")
     _write_json(
         version / "settings.json",
-        {"labels": labels, "max_sequence_length": spec.max_sequence_length, "scorer": model.scorer},
+        {
+            "labels": labels,
+            "max_sequence_length": spec.max_sequence_length,
+            "scorer": model.scorer,
+            "lengths": triton_config.lengths(spec) if spec.backend == "onnxruntime" else [],
+        },
     )
     _vendor("tokenizers", version / "vendor")
 
-    version = _model_folder(repository, triton_config.bert(spec))
-    _copy_backend(version, BERT_FILES)
-    weights.convert(checkpoint, model, spec.precision, version / "weights.safetensors")
-    _write_json(version / "settings.json", {**model.settings(), "label_tokens": label_tokens})
+    version = _model_folder(repository, triton_config.bert(spec, threads))
+    onnx_file.write(checkpoint, model, spec.precision, label_tokens, version)
+    if spec.backend == "python":
+        _copy_backend(version, BERT_FILES)
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        _write_json(version / "settings.json", {"instances": spec.instance_count, "python": python})
+        _vendor("onnxruntime", version / "vendor")
 
     _model_folder(repository, triton_config.ensemble(spec))
 
@@ -111,6 +128,7 @@ def _vendor(package: str, target: Path) -> None:
     """Copy an installed package, so that the stock Triton image serves without pip.
 
     tokenizers is built against the stable ABI: the loader's copy runs in any newer CPython of the platform.
+    onnxruntime runs in the loader's own version of CPython only.
     """
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
@@ -118,7 +136,7 @@ def _vendor(package: str, target: Path) -> None:
     shutil.copytree(
         Path(found.origin).parent,
         target / package,
-        ignore=shutil.ignore_patterns("__pycache__", "*.pyi", "tools"),
+        ignore=shutil.ignore_patterns(*NOT_VENDORED),
     )
 
 

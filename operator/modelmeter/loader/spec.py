@@ -10,6 +10,7 @@ from modelmeter.loader.errors import LoadSpecError
 
 TASKS: Final = ("text-classification",)
 PRECISIONS: Final = ("fp32", "fp16")
+BACKENDS: Final = ("python", "onnxruntime")
 INSTANCE_KINDS: Final = ("KIND_CPU", "KIND_GPU")
 
 # A DNS label: what Kubernetes allows as the name of a Service, and safe as the name of a folder.
@@ -24,6 +25,8 @@ class LoadSpec:
     labels: what a text may be; order matters for a checkpoint with a classifier (they rename its classes).
     max_sequence_length: tokens; longer texts are cut.
     precision: of the stored weights; arithmetic is in fp32.
+    backend: Triton's, which runs the ONNX file. python runs it by our model.py with an onnxruntime that the loader
+        brings along, on the CPU: every Triton image of the loader's Python has it. onnxruntime is Triton's own.
     claim_directory: where the claim of a pvc:// source is mounted.
     """
 
@@ -32,6 +35,7 @@ class LoadSpec:
     labels: tuple[str, ...] = ()
     max_sequence_length: int = 128
     precision: str = "fp32"
+    backend: str = "python"
     max_batch_size: int = 32
     max_queue_delay_microseconds: int = 500
     instance_kind: str = "KIND_CPU"
@@ -43,6 +47,7 @@ class LoadSpec:
         _require(valid_name and self.name[0].isalnum(), "name", self.name, "a DNS label such as search-intent")
         _require(self.task in TASKS, "task", self.task, f"one of {', '.join(TASKS)}")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        _require(self.backend in BACKENDS, "backend", self.backend, f"one of {', '.join(BACKENDS)}")
         _require(
             self.instance_kind in INSTANCE_KINDS,
             "instanceKind",

@@ -1,7 +1,8 @@
 """config.pbtxt of the three models, as tritonclient's ModelConfig protobuf.
 
     text, label -> NAME-tokenizer -> text_tokens, label_tokens, label_index -> NAME-bert -> score, probability
-The ensemble NAME joins both. Tokens are padded with -1.
+The ensemble NAME joins both. Tokens are padded with -1. NAME-bert is run by the backend that the spec names;
+Triton's own joins only requests of one shape to a batch, so tokens are then padded to one of a few lengths.
 """
 
 from typing import Any, Final
@@ -13,7 +14,7 @@ from modelmeter.loader.spec import LoadSpec
 
 # Requests that may wait, in batches: beyond it Triton refuses at once rather than queue without end.
 QUEUED_BATCHES: Final = 64
-WARM_UP_TOKENS: Final = (16, 64, 128, 256, 512)
+LENGTHS: Final = (16, 32, 64, 128, 256, 512)
 
 STRING, INT32, FP32 = pb.TYPE_STRING, pb.TYPE_INT32, pb.TYPE_FP32
 TEXTS: Final = (("text", STRING, 1), ("label", STRING, 1))
@@ -34,24 +35,40 @@ def bert_name(name: str) -> str:
 
 def tokenizer(spec: LoadSpec) -> Any:
     """Return the ModelConfig of the tokenizer; it always runs on the CPU."""
-    config = _python_model(tokenizer_name(spec.name), spec, TEXTS, TOKENS)
+    config = _model(tokenizer_name(spec.name), "python", spec, TEXTS, TOKENS)
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
     return config
 
 
-def bert(spec: LoadSpec) -> Any:
-    """Return the ModelConfig of the encoder, warmed up at each usual length."""
-    config = _python_model(bert_name(spec.name), spec, TOKENS, SCORES)
-    for tensor in config.input[:2]:
-        # Sequences of different length may share a batch: our model.py pads them itself.
-        tensor.allow_ragged_batch = True
+def bert(spec: LoadSpec, threads: int) -> Any:
+    """Return the ModelConfig of the encoder, warmed up at each usual length; threads: of an instance on the CPU."""
+    config = _model(bert_name(spec.name), spec.backend, spec, TOKENS, SCORES)
+    if spec.backend == "onnxruntime":
+        config.platform = "onnxruntime_onnx"
+        config.default_model_filename = "model.onnx"
+        # Its idle threads spin, which no parameter turns off: beside a GPU there are none to spin.
+        count = threads if spec.instance_kind == "KIND_CPU" else 1
+        config.parameters["intra_op_thread_count"].string_value = str(count)
+        config.parameters["inter_op_thread_count"].string_value = "1"
+    else:
+        for tensor in config.input[:2]:
+            # Sequences of different length may share a batch: our model.py pads them itself.
+            tensor.allow_ragged_batch = True
     kind = pb.ModelInstanceGroup.Kind.Value(spec.instance_kind)
     config.instance_group.add(kind=kind, count=spec.instance_count)
-    lengths = sorted({*(n for n in WARM_UP_TOKENS if n < spec.max_sequence_length), spec.max_sequence_length})
-    for length in lengths:
+    for length in lengths(spec):
         inputs = {"text_tokens": _zeros(length), "label_tokens": _zeros(2), "label_index": _zeros(1)}
         config.model_warmup.add(name=f"tokens-{length}", batch_size=1, inputs=inputs)
     return config
+
+
+def lengths(spec: LoadSpec) -> list[int]:
+    """Return the usual lengths of texts in tokens, up to the longest.
+
+    >>> lengths(LoadSpec("m", max_sequence_length=50))
+    [16, 32, 50]
+    """
+    return [*(length for length in LENGTHS if length < spec.max_sequence_length), spec.max_sequence_length]
 
 
 def ensemble(spec: LoadSpec) -> Any:
@@ -76,8 +93,8 @@ def to_text(config: Any) -> str:
     return str(text_format.MessageToString(config))
 
 
-def _python_model(name: str, spec: LoadSpec, inputs: Tensors, outputs: Tensors) -> Any:
-    config = pb.ModelConfig(name=name, backend="python", max_batch_size=spec.max_batch_size)
+def _model(name: str, backend: str, spec: LoadSpec, inputs: Tensors, outputs: Tensors) -> Any:
+    config = pb.ModelConfig(name=name, backend=backend, max_batch_size=spec.max_batch_size)
     _declare(config, inputs, outputs)
     config.dynamic_batching.max_queue_delay_microseconds = spec.max_queue_delay_microseconds
     config.dynamic_batching.default_queue_policy.max_queue_size = QUEUED_BATCHES * spec.max_batch_size

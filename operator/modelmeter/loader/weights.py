@@ -1,60 +1,76 @@
-"""Turn a BERT checkpoint's tensors into the weights file of our forward pass: other names, other layout."""
+"""Lay a checkpoint's tensors out for our forward pass: other names, other layout, made when their turn comes.
+
+Ours are named alike for all families. Matrices are [in, out]: x W is the layer.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from modelmeter.loader.backend import tensors
-from modelmeter.loader.backend.tensors import Array, Tensor
+from modelmeter.loader import tensors
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import UnsupportedModelError
+from modelmeter.loader.tensors import Array, Tensor
 
-PRECISION_DTYPES: Final[Mapping[str, str]] = {"fp32": "<f4", "fp16": "<f2"}
+PRECISION_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {"fp32": np.dtype("<f4"), "fp16": np.dtype("<f2")}
+# Names of TensorFlow descent.
+OLD_ENDINGS: Final = ((".gamma", ".weight"), (".beta", ".bias"))
 
 Source = Mapping[str, Tensor]
 Entry = tuple[str, tuple[int, ...], Callable[[], Array]]
 
 
-def convert(folder: Path, bert: Bert, precision: str, target: Path) -> None:
-    """Write the weights as `Encoder` wants them; one tensor is in memory at a time."""
+def lay_out(path: Path, bert: Bert, precision: str) -> dict[str, Tensor]:
+    """Return the weights of a safetensors file as the forward pass wants them.
+
+    Raises UnsupportedModelError if the file is damaged or is not what config.json says.
+    """
     try:
-        source = {_canonical(name): tensor for name, tensor in tensors.read(folder / "model.safetensors").items()}
+        source = {_canonical(name, bert.family.prefix): tensor for name, tensor in tensors.read(path).items()}
         dtype = PRECISION_DTYPES[precision]
-        tensors.write(target, {name: Tensor(dtype, shape, make) for name, shape, make in _layout(source, bert)})
+        return {name: Tensor(dtype, shape, make) for name, shape, make in _entries(source, bert)}
     except KeyError as error:
         raise UnsupportedModelError(
-            f"model.safetensors has no tensor {error.args[0]}", "save the whole model with save_pretrained"
+            f"{path.name} has no tensor {error.args[0]}", "save the whole model with save_pretrained"
         ) from error
     except ValueError as error:
-        raise UnsupportedModelError(f"model.safetensors: {error}", "fetch or save the file again") from error
+        raise UnsupportedModelError(f"{path.name}: {error}", "fetch or save the file again") from error
 
 
-def _layout(source: Source, bert: Bert) -> Iterator[Entry]:
-    """Yield name, shape and maker of each weight of ours; matrices are [in, out]: x @ W is the layer."""
-    h = bert.hidden_size
+def _entries(source: Source, bert: Bert) -> Iterator[Entry]:
+    family, h = bert.family, bert.hidden_size
     words = _checked(source, "embeddings.word_embeddings.weight", (bert.vocabulary_size, h))
-    positions = _checked(source, "embeddings.position_embeddings.weight", (bert.max_positions, h))
-    kinds = source["embeddings.token_type_embeddings.weight"].shape[0]
-    types = _checked(source, "embeddings.token_type_embeddings.weight", (kinds, h))
     yield "embeddings.word", words.shape, words.make
-    # A sentence alone has token type 0 throughout.
-    yield "embeddings.position", positions.shape, lambda: positions.make().astype("<f4") + types.make()[0]
+    yield "embeddings.position", (bert.max_positions, h), _positions(source, bert)
     yield from _norm(source, "embeddings.LayerNorm", "embeddings.norm", h)
-    inner = source["encoder.layer.0.intermediate.dense.weight"].shape[0]
-    for layer in range(bert.shape.layers):
-        theirs, ours = f"encoder.layer.{layer}", f"layer.{layer}"
-        yield from _stacked(source, f"{theirs}.attention.self", f"{ours}.qkv", h)
-        yield from _dense(source, f"{theirs}.attention.output.dense", f"{ours}.attention", (h, h))
-        yield from _norm(source, f"{theirs}.attention.output.LayerNorm", f"{ours}.attention.norm", h)
-        yield from _dense(source, f"{theirs}.intermediate.dense", f"{ours}.up", (h, inner))
-        yield from _dense(source, f"{theirs}.output.dense", f"{ours}.down", (inner, h))
-        yield from _norm(source, f"{theirs}.output.LayerNorm", f"{ours}.norm", h)
+    inner = source[f"{family.layer}.0.{family.tensors['up']}.weight"].shape[0]
+    for layer in range(bert.layers):
+        theirs = {part: f"{family.layer}.{layer}.{name}" for part, name in family.tensors.items()}
+        ours = f"layer.{layer}"
+        yield from _stacked(source, [theirs[part] for part in ("query", "key", "value")], f"{ours}.qkv", h)
+        yield from _dense(source, theirs["attention"], f"{ours}.attention", (h, h))
+        yield from _norm(source, theirs["attention.norm"], f"{ours}.attention.norm", h)
+        yield from _dense(source, theirs["up"], f"{ours}.up", (h, inner))
+        yield from _dense(source, theirs["down"], f"{ours}.down", (inner, h))
+        yield from _norm(source, theirs["norm"], f"{ours}.norm", h)
     if bert.classes:
-        yield from _dense(source, "pooler.dense", "pooler", (h, h))
-        yield from _dense(source, "classifier", "classifier", (h, len(bert.classes)))
+        for number, step in enumerate(family.head):
+            size = len(bert.classes) if number == len(family.head) - 1 else h
+            yield from _dense(source, step.tensor, f"head.{number}", (h, size))
+
+
+def _positions(source: Source, bert: Bert) -> Callable[[], Array]:
+    """Return the maker of the rows that tokens can have; token type 0 throughout is added to them."""
+    h, first = bert.hidden_size, bert.first_position
+    positions = _checked(source, "embeddings.position_embeddings.weight", (first + bert.max_positions, h))
+    if not bert.family.has_token_types:
+        return lambda: positions.make()[first:]
+    name = "embeddings.token_type_embeddings.weight"
+    types = _checked(source, name, (source[name].shape[0], h))
+    return lambda: positions.make()[first:].astype("<f4") + types.make()[0]
 
 
 def _dense(source: Source, theirs: str, ours: str, shape: tuple[int, int]) -> Iterator[Entry]:
@@ -68,12 +84,11 @@ def _norm(source: Source, theirs: str, ours: str, size: int) -> Iterator[Entry]:
         yield f"{ours}.{part}", (size,), _checked(source, f"{theirs}.{part}", (size,)).make
 
 
-def _stacked(source: Source, theirs: str, ours: str, h: int) -> Iterator[Entry]:
+def _stacked(source: Source, theirs: list[str], ours: str, h: int) -> Iterator[Entry]:
     """Put query, key and value side by side: one product instead of three."""
     for part, shape in (("weight", (h, h)), ("bias", (h,))):
-        three = [_checked(source, f"{theirs}.{name}.{part}", shape) for name in ("query", "key", "value")]
-        make = partial(_side_by_side, three)
-        yield f"{ours}.{part}", (*shape[:-1], 3 * h), make
+        three = [_checked(source, f"{name}.{part}", shape) for name in theirs]
+        yield f"{ours}.{part}", (*shape[:-1], 3 * h), partial(_side_by_side, three)
 
 
 def _side_by_side(parts: list[Tensor]) -> Array:
@@ -88,10 +103,10 @@ def _checked(source: Source, name: str, shape: tuple[int, ...]) -> Tensor:
     return tensor
 
 
-def _canonical(name: str) -> str:
+def _canonical(name: str, prefix: str) -> str:
     """bert.encoder.layer.0.output.LayerNorm.gamma -> encoder.layer.0.output.LayerNorm.weight."""
-    name = name.removeprefix("bert.")
-    for old, new in ((".gamma", ".weight"), (".beta", ".bias")):  # checkpoints of TensorFlow descent
+    name = name.removeprefix(prefix)
+    for old, new in OLD_ENDINGS:
         if name.endswith(old):
             name = name.removesuffix(old) + new
     return name

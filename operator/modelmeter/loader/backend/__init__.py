@@ -1,7 +1,7 @@
 """What runs inside Triton's Python backend.
 
-The loader copies these files into the model repository, so they import numpy, tokenizers, Triton's own
-utilities and each other (relatively), and nothing else of modelmeter. Triton imports `1/model.py` as the
+The loader copies these files into the model repository, so they import numpy, tokenizers, onnxruntime, Triton's
+own utilities and each other (relatively), and nothing else of modelmeter. Triton imports `1/model.py` as the
 module `1.model`, so that relative imports mean the same there as here.
 """
 

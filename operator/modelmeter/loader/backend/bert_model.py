@@ -1,4 +1,4 @@
-"""Triton model: tokens -> score and probability."""
+"""Triton model: tokens -> score and probability, by the ONNX file that lies beside this file."""
 
 import json
 from pathlib import Path
@@ -7,37 +7,30 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from . import tensors
-from .encoder import Encoder, Shape
-from .scoring import Rows, make_scorer
+from .session import INPUTS, OUTPUTS, Session, use_vendored
 
 
 class TritonPythonModel:
     """Loaded by Triton's Python backend from `1/model.py`."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Map the weights that lie beside this file and embed the known labels."""
+        """Start a session."""
         folder = Path(__file__).parent
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
-        stored = tensors.read(folder / "weights.safetensors")
-        encoder = Encoder(Shape(**settings["shape"]), {name: tensor.make() for name, tensor in stored.items()})
-        known_labels = [np.array(tokens, np.int32) for tokens in settings["label_tokens"]]
-        self.score = make_scorer(settings["scorer"], encoder, known_labels)
+        use_vendored(folder / "vendor", settings["python"])
+        self.session = Session(folder / "model.onnx", settings["instances"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run all requests of a dynamic batch at once, whatever their lengths."""
         inputs = [[_input(request, name) for request in requests] for name in INPUTS]
         texts, labels = (_sequences(batch) for batch in inputs[:2])
-        scores = self.score(Rows(texts, labels, np.concatenate([index[:, 0] for index in inputs[2]])))
+        columns = self.session.score(texts, labels, np.concatenate(inputs[2]))
         ends = np.cumsum([len(index) for index in inputs[2]])[:-1]
-        columns = [np.split(values[:, None], ends) for values in (scores.score, scores.probability)]
+        answers = zip(*(np.split(column, ends) for column in columns), strict=True)
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor("score", score), pb_utils.Tensor("probability", probability)])
-            for score, probability in zip(*columns, strict=True)
+            pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(OUTPUTS, answer, strict=True)])
+            for answer in answers
         ]
-
-
-INPUTS = ("text_tokens", "label_tokens", "label_index")
 
 
 def _input(request: Any, name: str) -> Any:

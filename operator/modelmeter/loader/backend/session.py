@@ -1,0 +1,62 @@
+"""Run an ONNX file of onnx_file.py over rows of any length."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .batching import Ints, pad, passes
+from .processors import per_instance
+
+INPUTS: Final = ("text_tokens", "label_tokens", "label_index")
+OUTPUTS: Final = ("score", "probability")
+# What stands for the tokens of a known label, which nobody looks at.
+NOT_LOOKED_AT: Final = np.zeros(1, np.int32)
+Column = npt.NDArray[np.float32]
+
+
+class Session:
+    """The file's model; at its start the known labels are embedded."""
+
+    def __init__(self, file: Path, instances: int) -> None:
+        """Start on this instance's part of the container's processors; threads without work sleep, and do not spin."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = per_instance(instances)
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.session: Any = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+    def score(self, texts: Sequence[Ints], labels: Sequence[Ints], index: Ints) -> list[Column]:
+        """Return score and probability, [n, 1] each, of n rows; index [n, 1]: a label's place among the known or -1.
+
+        Rows of similar length share a pass, so that little is spent on padding.
+        """
+        labels = [NOT_LOOKED_AT if place >= 0 else label for label, place in zip(labels, index[:, 0], strict=True)]
+        columns = [np.empty((len(texts), 1), np.float32) for _ in OUTPUTS]
+        for rows in passes([max(len(text), len(label)) for text, label in zip(texts, labels, strict=True)]):
+            batch = (pad([texts[row] for row in rows]), pad([labels[row] for row in rows]), index[rows])
+            answers = self.session.run(OUTPUTS, dict(zip(INPUTS, batch, strict=True)))
+            for column, answer in zip(columns, answers, strict=True):
+                column[rows] = answer
+        return columns
+
+
+def use_vendored(folder: Path, python: str) -> None:
+    """Let onnxruntime be imported from `folder` where the image has none; python: for which it is built, as 3.12.
+
+    Raises ImportError with what to do where it does not run.
+    """
+    sys.path.append(str(folder))
+    try:
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise ImportError(
+            f"onnxruntime, built for Python {python}, does not run in this image's Python {here} ({error}): "
+            f"take a Triton image with Python {python}, or one with onnxruntime installed"
+        ) from error

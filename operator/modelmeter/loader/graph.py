@@ -1,0 +1,133 @@
+"""The forward pass of BERT and its kin as ONNX operators, written from the equations of the papers.
+
+Vaswani et al. 2017 (attention, eq. 1), Devlin et al. 2018 (embeddings, pooler), Hendrycks & Gimpel 2016
+(GELU), Ba et al. 2016 (layer norm). Dropout is the identity when serving. Shapes: n sequences, t tokens,
+h hidden size, a heads of d = h / a. Arithmetic is in float32, whatever the weights are stored as.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+import spox.opset.ai.onnx.v17 as op
+from spox import Var
+
+from modelmeter.loader.bert import Bert
+
+# What a masked share's exponent is: its share is 0, and a row of nothing but masked ones has no NaN.
+MASKED: Final = float(np.finfo(np.float32).min)
+
+
+def floats(value: float) -> Var:
+    """Return a float32 constant."""
+    return op.const(np.float32(value))
+
+
+def integers(*values: int) -> Var:
+    """Return a vector of int64 constants: a shape, axes or a place."""
+    return op.const(np.array(values, np.int64))
+
+
+def gelu(x: Var) -> Var:
+    """Return x times the normal distribution function of x; ONNX Runtime fuses just this order of steps."""
+    doubled = op.add(op.erf(op.div(x, floats(math.sqrt(2.0)))), floats(1.0))
+    return op.mul(op.mul(x, doubled), floats(0.5))
+
+
+def gelu_tanh(x: Var) -> Var:
+    """Return the tanh form of GELU that `gelu_new` and `gelu_pytorch_tanh` name."""
+    cube = op.mul(op.mul(x, x), x)
+    inner = op.mul(floats(math.sqrt(2.0 / math.pi)), op.add(x, op.mul(floats(0.044715), cube)))
+    return op.mul(op.mul(floats(0.5), x), op.add(floats(1.0), op.tanh(inner)))
+
+
+ACTIVATIONS: Final[Mapping[str, Callable[[Var], Var]]] = {
+    "gelu": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "relu": op.relu,
+    "tanh": op.tanh,
+    "": lambda x: x,
+}
+
+
+class Encoder:
+    """Adds the forward pass of one checkpoint to a graph; weights are named as in weights.py.
+
+    Tokens are int32 [n, t], padded with -1 on the right.
+    """
+
+    def __init__(self, bert: Bert, weights: Mapping[str, Var]) -> None:
+        self.bert = bert
+        self.weights = {name: op.cast(weight, to=np.float32) for name, weight in weights.items()}
+
+    def embed(self, tokens: Var) -> Var:
+        """Return unit sentence embeddings [n, h]."""
+        states = self.states(tokens)
+        pooled = self.mean(states, tokens) if self.bert.pooling == "mean" else self.first(states)
+        length = op.reduce_l2(pooled, axes=[-1], keepdims=True)
+        return op.div(pooled, op.max([length, floats(1e-12)]))
+
+    def classify(self, tokens: Var) -> Var:
+        """Return the classifier's logits [n, classes]."""
+        x = self.first(self.states(tokens))
+        for number, step in enumerate(self.bert.family.head):
+            x = ACTIVATIONS[step.activation](self._project(x, f"head.{number}"))
+        return x
+
+    def states(self, tokens: Var) -> Var:
+        """Return the last layer's states [n, t, h]."""
+        length = op.gather(op.shape(tokens), integers(1))
+        positions = op.slice(self.weights["embeddings.position"], integers(0), length, integers(0))
+        words = op.gather(self.weights["embeddings.word"], op.max([tokens, op.const(np.int32(0))]))
+        x = self._norm(op.add(words, positions), "embeddings.norm")
+        mask = op.unsqueeze(op.where(_present(tokens), floats(0.0), floats(MASKED)), integers(1, 2))
+        for layer in range(self.bert.layers):
+            x = self._layer(x, mask, f"layer.{layer}")
+        return x
+
+    @staticmethod
+    def mean(states: Var, tokens: Var) -> Var:
+        """Return the mean of the tokens' states: [n, t, h], [n, t] -> [n, h]."""
+        present = op.unsqueeze(op.cast(_present(tokens), to=np.float32), integers(2))
+        total = op.reduce_sum(op.mul(states, present), integers(1), keepdims=False)
+        return op.div(total, op.reduce_sum(present, integers(1), keepdims=False))
+
+    @staticmethod
+    def first(states: Var) -> Var:
+        """Return the state of the first token, [CLS] or <s>: [n, t, h] -> [n, h]."""
+        return op.gather(states, op.const(np.int64(0)), axis=1)
+
+    def _layer(self, x: Var, mask: Var, prefix: str) -> Var:
+        context = self._attend(self._project(x, f"{prefix}.qkv"), mask)
+        x = self._norm(op.add(x, self._project(context, f"{prefix}.attention")), f"{prefix}.attention.norm")
+        inner = ACTIVATIONS[self.bert.activation](self._project(x, f"{prefix}.up"))
+        return self._norm(op.add(x, self._project(inner, f"{prefix}.down")), f"{prefix}.norm")
+
+    def _project(self, x: Var, name: str) -> Var:
+        """x W + b."""
+        return op.add(op.matmul(x, self.weights[f"{name}.weight"]), self.weights[f"{name}.bias"])
+
+    def _norm(self, x: Var, name: str) -> Var:
+        """Shift and scale the last axis to mean 0 and variance 1, then by weight and bias."""
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return op.layer_normalization(x, weight, bias, axis=-1, epsilon=self.bert.epsilon)[0]
+
+    def _attend(self, qkv: Var, mask: Var) -> Var:
+        """softmax(q k^T / sqrt(d)) v for each head: [n, t, 3h], mask [n, 1, 1, t] -> [n, t, h]."""
+        h, a = self.bert.hidden_size, self.bert.heads
+        q, k, v = op.split(qkv, integers(h, h, h), outputs_count=3, axis=-1)
+        q = op.mul(self._by_head(q, [0, 2, 1, 3]), floats((h // a) ** -0.5))
+        scores = op.add(op.matmul(q, self._by_head(k, [0, 2, 3, 1])), mask)
+        context = op.matmul(op.softmax(scores, axis=-1), self._by_head(v, [0, 2, 1, 3]))
+        return op.reshape(op.transpose(context, perm=[0, 2, 1, 3]), integers(0, 0, h))
+
+    def _by_head(self, x: Var, order: list[int]) -> Var:
+        """[n, t, h] -> [n, t, a, d] in another order; 0 keeps what a size is."""
+        h, a = self.bert.hidden_size, self.bert.heads
+        return op.transpose(op.reshape(x, integers(0, 0, a, h // a)), perm=order)
+
+
+def _present(tokens: Var) -> Var:
+    return op.greater_or_equal(tokens, op.const(np.int32(0)))
