@@ -38,6 +38,12 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("no size", {"storage": {"size": "0"}}, ("spec.storage.size", "more than 0")),
     ("a source without a claim", {"model": {"source": "pvc://"}}, ("spec.model.source", "pvc://CLAIM/path")),
     ("a claim that cannot be", {"model": {"source": "pvc://Bad_Name/x"}}, ("spec.model.source", "pvc://CLAIM/path")),
+    ("a source without an owner", {"model": {"source": "hf://bert"}}, ("spec.model.source", "hf://OWNER/NAME")),
+    (
+        "a Secret that cannot be",
+        {"model": {"source": "hf://a/b", "credentialsSecret": "H_1"}},
+        ("spec.model.credentialsSecret",),
+    ),
     ("a source without a host", {"model": {"source": "https:///x"}}, ("spec.model.source", "https://HOST/path")),
     (
         "a GPU product that no label can be",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,7 @@ class Web:
         self.files = files or {}
         self.script: Callable[[str, int, str | None], Reply | None] = lambda path, number, range_: None
         self.requests: list[tuple[str, str | None]] = []
+        self.headers: list[Message] = []
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,6 +39,7 @@ class Web:
             def do_GET(self) -> None:
                 path, range_ = self.path.partition("?")[0].lstrip("/"), self.headers["Range"]
                 web.requests.append((path, range_))
+                web.headers.append(self.headers)
                 reply = web.script(path, len(web.requests), range_)
                 if reply is None:
                     reply = Reply(200, web.files[path]) if path in web.files else Reply(404)

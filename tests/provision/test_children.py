@@ -51,11 +51,23 @@ def test_what_restarts_no_pod(part: dict[str, Any]) -> None:
         {"serving__batching": {"maxBatchSize": 9}},
         {"serving__image": "triton:2"},
         {"serving__env": []},
+        {"model__credentialsSecret": "hub"},
+        {"serving__serviceAccountName": "reader"},
     ],
     ids=str,
 )
 def test_what_restarts_pods(part: dict[str, Any]) -> None:
     assert template_hash(model(changed(**part))) != template_hash(model(FULL))
+
+
+def test_only_the_loader_gets_the_credentials() -> None:
+    spec = changed(model__credentialsSecret="hub", serving__serviceAccountName="reader")
+    pod = deployment(model(spec), "loader:1")["spec"]["template"]["spec"]
+    assert pod["initContainers"][0]["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    assert pod["serviceAccountName"] == "reader"
+    assert "hub" not in str(pod["containers"])
+    # A cloud's own webhook adds the token that it wants; the pods get none for the API server.
+    assert pod["automountServiceAccountToken"] is False
 
 
 def test_another_loader_image_alone_is_not_another_hash() -> None:

@@ -9,11 +9,13 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from modelmeter.loader import checkpoint
 from modelmeter.loader.errors import SourceError
+from modelmeter.loader.transfer import Carrier, Item
 
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 # What the unpackers raise for damaged, encrypted (RuntimeError) or unusual (NotImplementedError) archives.
@@ -28,6 +30,14 @@ COPIED_BYTES: Final = 1 << 20
 def is_archive(path: str) -> bool:
     """Tell an archive from a folder by its address."""
     return path.lower().endswith(SUFFIXES)
+
+
+def bring(carrier: Carrier, item: Item) -> None:
+    """Fetch an archive beside the folder, take the model's files out of it, and remove it."""
+    beside = carrier.folder.parent
+    replace(carrier, folder=beside).bring([item])
+    extract(beside / item.name, carrier.folder)
+    (beside / item.name).unlink()
 
 
 def extract(packed: Path, folder: Path) -> None:
