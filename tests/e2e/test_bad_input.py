@@ -44,6 +44,8 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"model": {"source": "hf://a/b", "credentialsSecret": "H_1"}},
         ("spec.model.credentialsSecret",),
     ),
+    ("a source without a bucket", {"model": {"source": "s3:///bert"}}, ("spec.model.source", "s3://BUCKET/path")),
+    ("a bucket's signed address", {"model": {"source": "gs://b/x?sig=1"}}, ("spec.model.source", "gs://BUCKET/path")),
     ("a source without a host", {"model": {"source": "https:///x"}}, ("spec.model.source", "https://HOST/path")),
     (
         "a GPU product that no label can be",

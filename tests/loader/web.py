@@ -31,6 +31,8 @@ class Web:
         self.script: Callable[[str, int, str | None], Reply | None] = lambda path, number, range_: None
         self.requests: list[tuple[str, str | None]] = []
         self.headers: list[Message] = []
+        self.command = ""
+        """GET or HEAD: the last one."""
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,6 +42,7 @@ class Web:
                 path, range_ = self.path.partition("?")[0].lstrip("/"), self.headers["Range"]
                 web.requests.append((path, range_))
                 web.headers.append(self.headers)
+                web.command = self.command
                 reply = web.script(path, len(web.requests), range_)
                 if reply is None:
                     reply = Reply(200, web.files[path]) if path in web.files else Reply(404)
@@ -47,6 +50,8 @@ class Web:
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
+                if self.command == "HEAD":
+                    return
                 half = len(reply.body) // 2 if reply.hold else len(reply.body)
                 self.wfile.write(reply.body[:half][: reply.cut])
                 if reply.hold:
@@ -54,6 +59,9 @@ class Web:
                     reply.hold.wait(30)
                     self.wfile.write(reply.body[half:])
                 self.close_connection = self.close_connection or reply.cut is not None
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -70,6 +70,20 @@ def test_only_the_loader_gets_the_credentials() -> None:
     assert pod["automountServiceAccountToken"] is False
 
 
+def test_azure_is_asked_for_the_identity_of_a_pod() -> None:
+    sources = {
+        source: changed(model__source=source, serving__serviceAccountName="reader")
+        for source in ("az://a/b", "s3://a/b")
+    }
+    labels = {
+        source: deployment(model(spec), "")["spec"]["template"]["metadata"]["labels"]
+        for source, spec in sources.items()
+    }
+    assert labels["az://a/b"].items() - labels["s3://a/b"].items() == {("azure.workload.identity/use", "true")}
+    without = deployment(model(changed(model__source="az://a/b")), "")["spec"]["template"]["metadata"]["labels"]
+    assert without == labels["s3://a/b"]
+
+
 def test_another_loader_image_alone_is_not_another_hash() -> None:
     one, two = deployment(model(), "loader:1"), deployment(model(), "loader:2")
     assert one["metadata"]["annotations"][TEMPLATE_HASH] == two["metadata"]["annotations"][TEMPLATE_HASH]

@@ -15,6 +15,9 @@ from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityStr
 SOURCE_FORMS = {
     "pvc://CLAIM/path": r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$",
     "hf://OWNER/NAME[@REVISION][/FOLDER]": r"^hf://[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(@[^/@#? ]+)?(/[^@#? ]*)?$",
+    "s3://BUCKET/path": r"^s3://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
+    "gs://BUCKET/path": r"^gs://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
+    "az://CONTAINER/path": r"^az://[a-z0-9][a-z0-9-]{0,62}(/[^?]*)?$",
     "https://HOST/path (an archive or a folder)": r"^https://[^/?# ]+([/?].*)?$",
 }
 """What a source may be, and as which pattern; neither Python nor CEL may read a backslash or a quote in one."""
@@ -77,7 +80,7 @@ class Model(Struct):
     """Which model is served."""
 
     source: Source
-    """Where the model is fetched from: pvc://CLAIM/path, hf://OWNER/NAME@REVISION/FOLDER, https://HOST/path."""
+    """Where the model is fetched from: pvc://, hf://, s3://, gs://, az:// or https://; see docs/sources.md."""
     credentials_secret: ObjectName = ""
     """Secret of the namespace whose keys the loader gets as environment variables, such as HF_TOKEN; empty: none."""
     task: Literal["text-classification"] = "text-classification"

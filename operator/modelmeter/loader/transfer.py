@@ -19,17 +19,22 @@ BACK_OFF_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 # The longest wait that a server may ask for: a pod that does nothing longer looks as if it hung.
 RETRY_AFTER_LIMIT_SECONDS: Final = 300.0
 
+REACH: Final = "check that the pods reach this address; the pod tries again by itself"
 CHECKSUM_REMEDY: Final = "if the change is meant, put the new checksum or revision into spec.model.source"
 
 T = TypeVar("T")
 
 
 class BrokenError(Exception):
-    """An attempt failed in a way that another may not; `wait_seconds` is what the server asks for, if it does."""
+    """An attempt failed in a way that another may not.
 
-    def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
+    wait_seconds: what the server asks for, if it does. remedy: what to do if no attempt succeeds.
+    """
+
+    def __init__(self, message: str, wait_seconds: float = 0.0, remedy: str = REACH) -> None:
         super().__init__(message)
         self.wait_seconds = wait_seconds
+        self.remedy = remedy
 
 
 class StaleError(BrokenError):
@@ -95,10 +100,8 @@ class Carrier:
                 return attempt()
             except BrokenError as error:
                 if wait_seconds is None:
-                    raise SourceError(
-                        f"{shown}: {error}, after {len(BACK_OFF_SECONDS) + 1} attempts",
-                        "check that the pods reach this address; the pod tries again by itself",
-                    ) from error
+                    attempts = len(BACK_OFF_SECONDS) + 1
+                    raise SourceError(f"{shown}: {error}, after {attempts} attempts", error.remedy) from error
                 wait_seconds = max(wait_seconds, min(error.wait_seconds, RETRY_AFTER_LIMIT_SECONDS))
                 self.say(f"{shown}: {error}; trying again in {wait_seconds:g} s")
                 self.sleep(wait_seconds)
