@@ -18,6 +18,10 @@ SOURCE_FORMS = {
     "s3://BUCKET/path": r"^s3://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
     "gs://BUCKET/path": r"^gs://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
     "az://CONTAINER/path": r"^az://[a-z0-9][a-z0-9-]{0,62}(/[^?]*)?$",
+    "oci://HOST/REPOSITORY:TAG or @sha256:DIGEST": (
+        r"^oci://[^/@?# ]+/[a-z0-9][a-z0-9._/-]*"
+        r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$"
+    ),
     "https://HOST/path (an archive or a folder)": r"^https://[^/?# ]+([/?].*)?$",
 }
 """What a source may be, and as which pattern; neither Python nor CEL may read a backslash or a quote in one."""
@@ -80,7 +84,7 @@ class Model(Struct):
     """Which model is served."""
 
     source: Source
-    """Where the model is fetched from: pvc://, hf://, s3://, gs://, az:// or https://; see docs/sources.md."""
+    """Where the model is fetched from: pvc://, hf://, s3://, gs://, az://, oci:// or https://; see docs/sources.md."""
     credentials_secret: ObjectName = ""
     """Secret of the namespace whose keys the loader gets as environment variables, such as HF_TOKEN; empty: none."""
     task: Literal["text-classification"] = "text-classification"

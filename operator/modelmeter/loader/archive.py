@@ -46,7 +46,7 @@ def extract(packed: Path, folder: Path) -> None:
         if zipfile.is_zipfile(packed):
             with zipfile.ZipFile(packed) as zipped:
                 zipped_files = {entry.filename: entry for entry in zipped.infolist() if not entry.is_dir()}
-                for member, name in _wanted({path: entry.file_size for path, entry in zipped_files.items()}).items():
+                for member, name in members({path: entry.file_size for path, entry in zipped_files.items()}).items():
                     with zipped.open(zipped_files[member]) as stream:
                         _write(stream, folder / name)
         else:
@@ -54,7 +54,7 @@ def extract(packed: Path, folder: Path) -> None:
                 # The last entry of a name counts, as unpacking would leave it; links and devices are passed over.
                 tarred_files = {entry.name: entry for entry in tar if entry.isreg()}
                 _read_to_end(tar)
-                for member, name in _wanted({path: entry.size for path, entry in tarred_files.items()}).items():
+                for member, name in members({path: entry.size for path, entry in tarred_files.items()}).items():
                     tarred = tar.extractfile(tarred_files[member])
                     assert tarred is not None  # a regular file
                     with tarred:
@@ -65,10 +65,10 @@ def extract(packed: Path, folder: Path) -> None:
         raise SourceError(f"the archive cannot be read: {error}", "pack the folder again, as tar.gz or zip") from error
 
 
-def _wanted(sizes_bytes: dict[str, int]) -> dict[str, str]:
-    """Map members to the checkpoint's names.
+def members(sizes_bytes: dict[str, int]) -> dict[str, str]:
+    """Map the members of an archive to the checkpoint's names: those of the shallowest folder with a config.json.
 
-    >>> _wanted({"model/config.json": 10, "model/README.md": 5, "model/onnx/config.json": 3})
+    >>> members({"model/config.json": 10, "model/README.md": 5, "model/onnx/config.json": 3})
     {'model/config.json': 'config.json'}
     """
     configs = [PurePosixPath(member) for member in sizes_bytes if PurePosixPath(member).name == "config.json"]

@@ -17,6 +17,8 @@ CHUNK_BYTES: Final = 1 << 20
 TIMEOUT_SECONDS: Final = 60.0
 # What may pass: time-out, too early, too many, and the server's own faults.
 PASSING_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Where http is no risk.
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 ABSENT_STATUSES: Final = frozenset({404, 410})
 REMEDY: Final = "check the address and who may read it"
 NO_HEADERS: Final[Mapping[str, str]] = {}
@@ -55,11 +57,15 @@ class _CarefulRedirects(HTTPRedirectHandler):
         return new
 
 
-def opening(address: str, asking: Asking = STRANGER) -> Opening:
-    """Return what opens the address; a refusal is final."""
+def opening(address: str, asking: Asking = STRANGER, *, same: bool = False) -> Opening:
+    """Return what opens the address; a refusal is final.
+
+    same: there never is another file at this address, as it names a commit or a digest.
+    """
 
     def open_at(offset: int, version: str | None) -> Stream:
-        resume = {"Range": f"bytes={offset}-", "If-Range": version} if version and offset else {}
+        condition = {} if same or version is None else {"If-Range": version}
+        resume = {"Range": f"bytes={offset}-", **condition} if version and offset else {}
         try:
             response = request(address, asking, resume)
         except RefusedError as error:
@@ -72,20 +78,30 @@ def opening(address: str, asking: Asking = STRANGER) -> Opening:
             raise StaleError("the server resumed at another place")
         start = offset if resumes else 0
         size_bytes = None if response.length is None else start + response.length
-        return Stream(_chunks(response), start, _version(response.headers), size_bytes)
+        found = address if same else _version(response.headers)
+        return Stream(_chunks(response), start, found, size_bytes)
 
     return open_at
 
 
 def get_json(address: str, asking: Asking) -> Any:
     """Ask for a JSON document; raises as `request` does."""
-    with request(address, asking) as response:
+    try:
+        return json.loads(get_document(address, asking))
+    except ValueError as error:
+        raise SourceError(f"{shown(address)} does not answer with JSON", "check the address") from error
+
+
+def get_document(address: str, asking: Asking, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+    """Ask for a document; raises as `request` does."""
+    with request(address, asking, headers) as response:
         try:
-            return json.loads(response.read(DOCUMENT_BYTES_LIMIT))
-        except ValueError as error:
-            raise SourceError(f"{shown(address)} does not answer with JSON", "check the address") from error
+            document = response.read(DOCUMENT_BYTES_LIMIT)
         except (http.client.HTTPException, OSError) as error:
             raise BrokenError(str(error)) from error
+        if response.length:
+            raise BrokenError(f"the connection ended {response.length} bytes too early")
+        return document
 
 
 def request(address: str, asking: Asking, headers: Mapping[str, str] = NO_HEADERS) -> http.client.HTTPResponse:

@@ -3,6 +3,7 @@
     pvc://CLAIM/path                       the claim is mounted read-only; nothing is copied
     hf://OWNER/NAME[@REVISION][/FOLDER]    a model of the Hugging Face Hub
     s3://BUCKET/path, gs://BUCKET/path, az://CONTAINER/path    an object store: an archive or a folder
+    oci://HOST/REPOSITORY:TAG    an artefact of a registry, or ...@sha256:DIGEST
     https://HOST/model.tar.gz              an archive: tar (also gz, bz2, xz) or zip
     https://HOST/folder/                   a folder whose files have the usual names
     file:///folder                         a folder of this machine
@@ -16,16 +17,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from modelmeter.loader import bucket, checkpoint, hub, website
-from modelmeter.loader.download import shown
+from modelmeter.loader import bucket, checkpoint, hub, registry, website
+from modelmeter.loader.download import LOOPBACK, shown
 from modelmeter.loader.errors import SourceError
 from modelmeter.loader.progress import Say, log
 from modelmeter.loader.transfer import Carrier
 
-LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-FORMS: Final = (
-    "pvc://CLAIM/path, hf://OWNER/NAME@REVISION, s3://BUCKET/path, gs://, az://, https://HOST/path or file:///folder"
-)
+FORMS: Final = "pvc://CLAIM/path, hf://OWNER/NAME@REVISION, s3://, gs://, az://, oci://, https:// or file://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,8 @@ def _download(url: SplitResult, source: str, carrier: Carrier) -> str:
     match url.scheme:
         case "hf":
             return hub.fetch(source, carrier)
+        case "oci":
+            return registry.fetch(source, carrier)
         case "s3" | "gs" | "az":
             return bucket.fetch(url, carrier)
         case "http" | "https":

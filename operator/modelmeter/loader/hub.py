@@ -59,7 +59,7 @@ def fetch(source: str, carrier: Carrier) -> str:
     for name in checkpoint.used(found):
         path = quote(address.folder + name)
         url = f"{endpoint}/{address.repository}/resolve/{model.commit}/{path}"
-        items.append(Item(name, url, opening(url, asking), *found[name]))
+        items.append(Item(name, url, opening(url, asking, same=True), *found[name]))
     carrier.bring(items)
     return model.commit
 
