@@ -31,9 +31,19 @@ def fetched(web: Web, target: Path, sha256: str | None = None) -> list[float]:
 def test_a_broken_transfer_goes_on_where_it_stopped(web: Web, tmp_path: Path) -> None:
     cuts = {1: 1000, 2: 700}
     web.script = lambda path, number, range_: ranged(BODY, range_, '"one"', cuts.get(number))
-    assert fetched(web, tmp_path / "file", hashlib.sha256(BODY).hexdigest()) == [1.0, 2.0]
+    assert fetched(web, tmp_path / "file", hashlib.sha256(BODY).hexdigest()) == [1.0, 1.0]
     assert (tmp_path / "file").read_bytes() == BODY
     assert [range_ for _, range_ in web.requests] == [None, "bytes=1000-", "bytes=1700-"]
+
+
+def test_a_transfer_may_break_as_often_as_it_gets_further(web: Web, tmp_path: Path) -> None:
+    web.script = lambda path, number, range_: ranged(BODY, range_, '"one"', 100)
+    assert fetched(web, tmp_path / "file") == [1.0] * (len(BODY) // 100)
+    assert (tmp_path / "file").read_bytes() == BODY
+    # But not if it stops at the same place again and again.
+    web.script = lambda path, number, range_: Reply(200, BODY, cut=100)
+    with pytest.raises(SourceError, match="ended after 100 of 5120 bytes, after 6 attempts"):
+        fetched(web, tmp_path / "other")
 
 
 def test_a_file_that_changed_meanwhile_is_not_patched_together(web: Web, tmp_path: Path) -> None:

@@ -85,27 +85,36 @@ class Carrier:
         require(self.folder, total_bytes)
         progress = Progress(self.say, total_bytes)
         for item in items:
-            target = self.folder / item.name
-            target.parent.mkdir(exist_ok=True)
-            arrival = _Arrival(item, target, progress)
-            self.persist(item.shown, arrival.attempt)
-            progress.finish(target.stat().st_size)
-            if item.sha256 is not None:
-                _check(item, target, item.sha256)
+            self._bring(item, progress)
 
-    def persist(self, shown: str, attempt: Callable[[], T]) -> T:
-        """Try until it works, with back-off; SourceError when it has failed too often."""
-        for wait_seconds in (*BACK_OFF_SECONDS, None):
+    def _bring(self, item: Item, progress: Progress) -> None:
+        target = self.folder / item.name
+        target.parent.mkdir(exist_ok=True)
+        arrival = _Arrival(item, target, progress)
+        self.persist(item.shown, arrival.attempt, lambda: arrival.furthest)
+        progress.finish(target.stat().st_size)
+        if item.sha256 is not None:
+            _check(item, target, item.sha256)
+
+    def persist(self, shown: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0) -> T:
+        """Try until it works, with back-off; SourceError when it has failed too often without getting any further.
+
+        reached: how far the attempts have come together.
+        """
+        waits, furthest, attempts = iter(BACK_OFF_SECONDS), 0, 0
+        while True:
             try:
                 return attempt()
             except BrokenError as error:
-                if wait_seconds is None:
-                    attempts = len(BACK_OFF_SECONDS) + 1
+                attempts += 1
+                if (now_at := reached()) > furthest:
+                    waits, furthest, attempts = iter(BACK_OFF_SECONDS), now_at, 1
+                back_off_seconds = next(waits, None)
+                if back_off_seconds is None:
                     raise SourceError(f"{shown}: {error}, after {attempts} attempts", error.remedy) from error
-                wait_seconds = max(wait_seconds, min(error.wait_seconds, RETRY_AFTER_LIMIT_SECONDS))
+                wait_seconds = max(back_off_seconds, min(error.wait_seconds, RETRY_AFTER_LIMIT_SECONDS))
                 self.say(f"{shown}: {error}; trying again in {wait_seconds:g} s")
                 self.sleep(wait_seconds)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class _Arrival:
@@ -117,6 +126,7 @@ class _Arrival:
         self.progress = progress
         # Of what has arrived so far: a file that changed in between must not be patched together.
         self.version: str | None = None
+        self.furthest = 0
 
     def attempt(self) -> None:
         """Try once to fetch what is missing; BrokenError where another attempt may succeed."""
@@ -142,6 +152,7 @@ class _Arrival:
                     file.write(chunk)
                     position += len(chunk)
                     self.progress.at(position)
+                    self.furthest = max(self.furthest, position)
         except OSError as error:  # no fault of the source: another attempt would not help
             raise DestinationError(
                 f"cannot write {self.target.name}: {error}", "check the volume's size and rights"
