@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -37,8 +38,8 @@ class Hub:
         if self.token and self.web.headers[-1]["Authorization"] != f"Bearer {self.token}":
             return Reply(401, headers={"X-Error-Code": "RepoNotFound"})
         if path.startswith("api/models/acme/bert/revision/"):
-            revision = path.removeprefix("api/models/acme/bert/revision/").replace("%2F", "/")
-            if revision not in self.revisions:
+            revision = path.removeprefix("api/models/acme/bert/revision/")
+            if "/" in revision or (revision := unquote(revision)) not in self.revisions:
                 return Reply(404, headers={"X-Error-Code": "RevisionNotFound"})
             return Reply(200, json.dumps(self.info(self.revisions[revision])).encode())
         name = path.removeprefix(f"acme/bert/resolve/{COMMIT}/")

@@ -186,6 +186,7 @@ def test_trouble_on_the_way_passes(registry: Registry, checkpoint: Path, workspa
     assert waits == [8.0, 2.0, 1.0]
     # What a digest names stays the same, so that it needs no ETag to be continued.
     assert (weights, "bytes=3000-") in registry.storage.requests
+    assert {headers["If-Range"] for headers in registry.storage.headers} == {None}
 
 
 def test_what_differs_from_its_digest_is_refused(registry: Registry, checkpoint: Path, workspace: Path) -> None:
