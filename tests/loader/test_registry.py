@@ -103,9 +103,11 @@ def test_files_by_their_titles(registry: Registry, checkpoint: Path, workspace: 
     assert {headers["Authorization"] for headers in registry.storage.headers} == {None}
 
 
-@pytest.mark.parametrize("reference", ["@{digest}", ":v1@{digest}"])
-def test_a_packed_folder_by_its_digest(registry: Registry, checkpoint: Path, workspace: Path, reference: str) -> None:
-    pushed = registry.push({"bert": packed(checkpoint, "gztar")}, "v1", **{"io.deis.oras.content.unpack": "true"})
+@pytest.mark.parametrize(("reference", "unpack"), [("@{digest}", "true"), (":v1@{digest}", "True")])
+def test_a_packed_folder_by_its_digest(
+    registry: Registry, checkpoint: Path, workspace: Path, reference: str, unpack: str
+) -> None:
+    pushed = registry.push({"bert": packed(checkpoint, "gztar")}, "v1", **{"io.deis.oras.content.unpack": unpack})
     registry.push({"config.json": b"another"}, "v1")
     fetched = fetch(f"oci://{registry.host}/acme/bert{reference.format(digest=pushed)}", workspace, ABSENT)
     assert (contents(fetched.folder), fetched.revision) == (contents(checkpoint), pushed)

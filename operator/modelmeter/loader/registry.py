@@ -33,7 +33,7 @@ INDEXES: Final = (
 )
 TITLE: Final = "org.opencontainers.image.title"
 UNPACK: Final = "io.deis.oras.content.unpack"
-"""How ORAS marks a folder that it packed as tar.gz."""
+"""How ORAS marks a folder that it packed as tar.gz: true, or True from its Python library."""
 
 CREDENTIALS: Final = (
     "let spec.model.credentialsSecret name a Secret that may pull it,"
@@ -150,5 +150,5 @@ def _layer(entry: Any) -> _Layer:
     match = DIGEST.fullmatch(entry["digest"])
     if match is None:
         raise ValueError(f"the digest {entry['digest']} is no sha256")
-    packed = annotations.get(UNPACK) == "true" or archive.is_archive(title)
+    packed = str(annotations.get(UNPACK)).lower() == "true" or archive.is_archive(title)
     return _Layer(match[1], int(entry["size"]), title, packed)
