@@ -50,12 +50,12 @@ class Registry:
         self.blobs: dict[str, bytes] = {}
         self.host = web.url.removeprefix("http://")
 
-    def push(self, files: dict[str, bytes], tag: str = "v1", **annotations: str) -> str:
+    def push(self, files: dict[str, bytes], tag: str = "v1", **packing: Any) -> str:
         """Push files as `oras push` does; return the manifest's digest."""
         layers: list[dict[str, Any]] = []
         for name, data in files.items():
             self.blobs[digest(data)] = data
-            layers.append({"digest": digest(data), "size": len(data), "annotations": {TITLE: name, **annotations}})
+            layers.append({"digest": digest(data), "size": len(data), "annotations": {TITLE: name}, **packing})
         return self.put({"schemaVersion": 2, "mediaType": MANIFEST, "layers": layers}, tag)
 
     def put(self, manifest: Any, tag: str) -> str:
@@ -103,11 +103,20 @@ def test_files_by_their_titles(registry: Registry, checkpoint: Path, workspace: 
     assert {headers["Authorization"] for headers in registry.storage.headers} == {None}
 
 
-@pytest.mark.parametrize(("reference", "unpack"), [("@{digest}", "true"), (":v1@{digest}", "True")])
+@pytest.mark.parametrize("reference", ["@{digest}", ":v1@{digest}"])
+@pytest.mark.parametrize(
+    "packing",
+    [
+        {"annotations": {TITLE: "bert", "io.deis.oras.content.unpack": "true"}},
+        {"annotations": {TITLE: "bert"}, "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip"},
+        {"annotations": {TITLE: "bert.tgz"}},
+    ],
+    ids=["oras", "oras-py", "archive"],
+)
 def test_a_packed_folder_by_its_digest(
-    registry: Registry, checkpoint: Path, workspace: Path, reference: str, unpack: str
+    registry: Registry, checkpoint: Path, workspace: Path, reference: str, packing: dict[str, Any]
 ) -> None:
-    pushed = registry.push({"bert": packed(checkpoint, "gztar")}, "v1", **{"io.deis.oras.content.unpack": unpack})
+    pushed = registry.push({"bert": packed(checkpoint, "gztar")}, "v1", **packing)
     registry.push({"config.json": b"another"}, "v1")
     fetched = fetch(f"oci://{registry.host}/acme/bert{reference.format(digest=pushed)}", workspace, ABSENT)
     assert (contents(fetched.folder), fetched.revision) == (contents(checkpoint), pushed)

@@ -33,7 +33,9 @@ INDEXES: Final = (
 )
 TITLE: Final = "org.opencontainers.image.title"
 UNPACK: Final = "io.deis.oras.content.unpack"
-"""How ORAS marks a folder that it packed as tar.gz: true, or True from its Python library."""
+"""How the command `oras` marks a folder that it packed as tar.gz."""
+FOLDER: Final = "application/vnd.oci.image.layer.v1.tar+gzip"
+"""How its Python library does."""
 
 CREDENTIALS: Final = (
     "let spec.model.credentialsSecret name a Secret that may pull it,"
@@ -150,5 +152,5 @@ def _layer(entry: Any) -> _Layer:
     match = DIGEST.fullmatch(entry["digest"])
     if match is None:
         raise ValueError(f"the digest {entry['digest']} is no sha256")
-    packed = str(annotations.get(UNPACK)).lower() == "true" or archive.is_archive(title)
+    packed = annotations.get(UNPACK) == "true" or entry.get("mediaType") == FOLDER or archive.is_archive(title)
     return _Layer(match[1], int(entry["size"]), title, packed)
