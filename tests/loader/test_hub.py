@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from modelmeter.loader.errors import ChecksumError, IncompleteModelError, RefusedError, SourceError
+from modelmeter.loader import space
+from modelmeter.loader.errors import ChecksumError, DestinationError, IncompleteModelError, RefusedError, SourceError
 from modelmeter.loader.fetch import Fetched, fetch
 from modelmeter.loader.hub import Address
 from tests.loader.test_load import run
@@ -136,6 +137,19 @@ def test_terms_that_were_not_accepted_are_named(hub: Hub, web: Web, workspace: P
 def test_an_incomplete_model_is_refused_before_anything_is_fetched(hub: Hub, workspace: Path) -> None:
     del hub.files["tokenizer.json"]
     with pytest.raises(IncompleteModelError, match=r"lacks tokenizer\.json"):
+        fetch("hf://acme/bert", workspace, ABSENT)
+    assert hub.paths == ["api/models/acme/bert/revision/main"]
+
+
+def test_what_has_no_room_in_sum_is_refused_before_anything_is_fetched(
+    hub: Hub, checkpoint: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free_bytes = sum(map(len, contents(checkpoint).values())) - 1
+    usage = space.shutil.disk_usage(workspace)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda folder: usage._replace(free=free_bytes))
+    with pytest.raises(
+        DestinationError, match=rf"need {free_bytes + 1} bytes .*has {free_bytes} bytes .*storage\.size"
+    ):
         fetch("hf://acme/bert", workspace, ABSENT)
     assert hub.paths == ["api/models/acme/bert/revision/main"]
 
