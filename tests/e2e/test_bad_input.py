@@ -38,6 +38,15 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("no size", {"storage": {"size": "0"}}, ("spec.storage.size", "more than 0")),
     ("a source without a claim", {"model": {"source": "pvc://"}}, ("spec.model.source", "pvc://CLAIM/path")),
     ("a claim that cannot be", {"model": {"source": "pvc://Bad_Name/x"}}, ("spec.model.source", "pvc://CLAIM/path")),
+    ("a source without an owner", {"model": {"source": "hf://bert"}}, ("spec.model.source", "hf://OWNER/NAME")),
+    (
+        "a Secret that cannot be",
+        {"model": {"source": "hf://a/b", "credentialsSecret": "H_1"}},
+        ("spec.model.credentialsSecret",),
+    ),
+    ("a source without a bucket", {"model": {"source": "s3:///bert"}}, ("spec.model.source", "s3://BUCKET/path")),
+    ("a bucket's signed address", {"model": {"source": "gs://b/x?sig=1"}}, ("spec.model.source", "gs://BUCKET/path")),
+    ("an artefact without a tag", {"model": {"source": "oci://host/bert"}}, ("spec.model.source", "oci://HOST")),
     ("a source without a host", {"model": {"source": "https:///x"}}, ("spec.model.source", "https://HOST/path")),
     (
         "a GPU product that no label can be",

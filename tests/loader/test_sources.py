@@ -14,7 +14,7 @@ import pytest
 
 from modelmeter.loader import archive, checkpoint
 from modelmeter.loader.errors import IncompleteModelError, SourceError
-from modelmeter.loader.fetch import fetch
+from modelmeter.loader.fetch import Fetched, fetch
 from tests.loader.web import Web
 
 NAMES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -44,9 +44,9 @@ def claim(tmp_path: Path, checkpoint: Path) -> Path:
 
 
 def test_a_claim_is_read_in_place(claim: Path, workspace: Path) -> None:
-    assert fetch("pvc://models/bert/v1", workspace, claim) == claim / "bert" / "v1"
+    assert fetch("pvc://models/bert/v1", workspace, claim) == Fetched(claim / "bert" / "v1")
     (claim / "latest").symlink_to("bert/v1")
-    assert fetch("pvc://models/latest", workspace, claim) == claim / "bert" / "v1"
+    assert fetch("pvc://models/latest", workspace, claim).folder == claim / "bert" / "v1"
     assert not any(workspace.iterdir())
 
 
@@ -109,7 +109,7 @@ def test_a_folder_over_http(checkpoint: Path, workspace: Path, web: Web) -> None
     web.files = {f"bert/{name}": data for name, data in contents(checkpoint).items()}
     web.files["bert/1_Pooling/config.json"] = b"{}"
     digest = hashlib.sha256(web.files["bert/model.safetensors"]).hexdigest()
-    folder = fetch(f"{web.url}/bert/#sha256={digest}", workspace, Path("/absent"))
+    folder = fetch(f"{web.url}/bert/#sha256={digest}", workspace, Path("/absent")).folder
     assert contents(folder) == contents(checkpoint)
     assert (folder / "1_Pooling/config.json").read_bytes() == b"{}"
 
@@ -129,7 +129,9 @@ checkpoint_digest = checkpoint.digest  # the fixture has the module's name
 )
 def test_an_archive_over_http(checkpoint: Path, workspace: Path, web: Web, kind: str, suffix: str) -> None:
     web.files[f"bert{suffix}"] = data = packed(checkpoint, kind)
-    folder = fetch(f"{web.url}/bert{suffix}#sha256={hashlib.sha256(data).hexdigest()}", workspace, Path("/absent"))
+    folder = fetch(
+        f"{web.url}/bert{suffix}#sha256={hashlib.sha256(data).hexdigest()}", workspace, Path("/absent")
+    ).folder
     assert contents(folder) == contents(checkpoint)
     assert [path.name for path in workspace.iterdir()] == ["model"]  # the archive itself does not stay
 

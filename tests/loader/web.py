@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,9 @@ class Web:
         self.files = files or {}
         self.script: Callable[[str, int, str | None], Reply | None] = lambda path, number, range_: None
         self.requests: list[tuple[str, str | None]] = []
+        self.headers: list[Message] = []
+        self.command = ""
+        """GET or HEAD: the last one."""
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -37,6 +41,8 @@ class Web:
             def do_GET(self) -> None:
                 path, range_ = self.path.partition("?")[0].lstrip("/"), self.headers["Range"]
                 web.requests.append((path, range_))
+                web.headers.append(self.headers)
+                web.command = self.command
                 reply = web.script(path, len(web.requests), range_)
                 if reply is None:
                     reply = Reply(200, web.files[path]) if path in web.files else Reply(404)
@@ -44,6 +50,8 @@ class Web:
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
+                if self.command == "HEAD":
+                    return
                 half = len(reply.body) // 2 if reply.hold else len(reply.body)
                 self.wfile.write(reply.body[:half][: reply.cut])
                 if reply.hold:
@@ -51,6 +59,9 @@ class Web:
                     reply.hold.wait(30)
                     self.wfile.write(reply.body[half:])
                 self.close_connection = self.close_connection or reply.cut is not None
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -51,11 +51,37 @@ def test_what_restarts_no_pod(part: dict[str, Any]) -> None:
         {"serving__batching": {"maxBatchSize": 9}},
         {"serving__image": "triton:2"},
         {"serving__env": []},
+        {"model__credentialsSecret": "hub"},
+        {"serving__serviceAccountName": "reader"},
     ],
     ids=str,
 )
 def test_what_restarts_pods(part: dict[str, Any]) -> None:
     assert template_hash(model(changed(**part))) != template_hash(model(FULL))
+
+
+def test_only_the_loader_gets_the_credentials() -> None:
+    spec = changed(model__credentialsSecret="hub", serving__serviceAccountName="reader")
+    pod = deployment(model(spec), "loader:1")["spec"]["template"]["spec"]
+    assert pod["initContainers"][0]["envFrom"] == [{"secretRef": {"name": "hub"}}]
+    assert pod["serviceAccountName"] == "reader"
+    assert "hub" not in str(pod["containers"])
+    # A cloud's own webhook adds the token that it wants; the pods get none for the API server.
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_azure_is_asked_for_the_identity_of_a_pod() -> None:
+    sources = {
+        source: changed(model__source=source, serving__serviceAccountName="reader")
+        for source in ("az://a/b", "s3://a/b")
+    }
+    labels = {
+        source: deployment(model(spec), "")["spec"]["template"]["metadata"]["labels"]
+        for source, spec in sources.items()
+    }
+    assert labels["az://a/b"].items() - labels["s3://a/b"].items() == {("azure.workload.identity/use", "true")}
+    without = deployment(model(changed(model__source="az://a/b")), "")["spec"]["template"]["metadata"]["labels"]
+    assert without == labels["s3://a/b"]
 
 
 def test_another_loader_image_alone_is_not_another_hash() -> None:

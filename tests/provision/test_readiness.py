@@ -215,7 +215,10 @@ def test_pods_that_end_count_for_nothing() -> None:
 def test_model_status_is_what_the_loader_of_the_current_spec_reported() -> None:
     report = model_status(seen(pods=(pod(template_hash="older", loader_message=loaded(sha256="old")), pod())))
     assert report is not None
-    assert (report.sha256, report.bytes) == ("ab", 90_000_000)
+    assert (report.sha256, report.bytes, report.revision) == ("ab", 90_000_000, "")
+    resolved = model_status(seen(pods=(pod(loader_message=loaded(sha256="ab", bytes=1, revision="1f2e")),)))
+    assert resolved is not None
+    assert resolved.revision == "1f2e"
     assert model_status(seen(pods=(pod(loader_message="not json"),))) is None
 
 

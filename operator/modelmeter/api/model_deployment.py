@@ -12,10 +12,20 @@ from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.gpu import Gpu
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
-SOURCE_PATTERNS = (r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$", r"^https://[^/?# ]+([/?].*)?$")
-SOURCE_MESSAGE = (
-    "source must begin with pvc:// (pvc://CLAIM/path) or https:// (https://HOST/path, an archive or a folder)"
-)
+SOURCE_FORMS = {
+    "pvc://CLAIM/path": r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$",
+    "hf://OWNER/NAME[@REVISION][/FOLDER]": r"^hf://[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(@[^/@#? ]+)?(/[^@#? ]*)?$",
+    "s3://BUCKET/path": r"^s3://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
+    "gs://BUCKET/path": r"^gs://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
+    "az://CONTAINER/path": r"^az://[a-z0-9][a-z0-9-]{0,62}(/[^?]*)?$",
+    "oci://HOST/REPOSITORY:TAG or @sha256:DIGEST": (
+        r"^oci://[^/@?# ]+/[a-z0-9][a-z0-9._/-]*"
+        r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$"
+    ),
+    "https://HOST/path (an archive or a folder)": r"^https://[^/?# ]+([/?].*)?$",
+}
+"""What a source may be, and as which pattern; neither Python nor CEL may read a backslash or a quote in one."""
+SOURCE_MESSAGE = f"source must be one of {', '.join(SOURCE_FORMS)}"
 
 
 def _share(text: str) -> str:
@@ -31,7 +41,7 @@ def _hours_per_day(text: str) -> str:
 
 
 def _source(text: str) -> str:
-    if not any(re.match(pattern, text) for pattern in SOURCE_PATTERNS):
+    if not any(re.match(pattern, text) for pattern in SOURCE_FORMS.values()):
         raise ValueError(SOURCE_MESSAGE)
     return text
 
@@ -56,13 +66,14 @@ HoursPerDay = Annotated[
 ]
 Period = Literal["year", "month", "day", "hour"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", max_length=63)]
+ObjectName = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253)]
 Source = Annotated[
     str,
     Field(
         min_length=1,
         max_length=2048,
         json_schema_extra=rules(
-            rule(" || ".join(f"self.matches('{pattern}')" for pattern in SOURCE_PATTERNS), SOURCE_MESSAGE)
+            rule(" || ".join(f"self.matches('{pattern}')" for pattern in SOURCE_FORMS.values()), SOURCE_MESSAGE)
         ),
     ),
     AfterValidator(_source),
@@ -73,7 +84,9 @@ class Model(Struct):
     """Which model is served."""
 
     source: Source
-    """Where the model is fetched from: pvc://CLAIM/path or https://HOST/path (archive or folder)."""
+    """Where the model is fetched from: pvc://, hf://, s3://, gs://, az://, oci:// or https://; see docs/sources.md."""
+    credentials_secret: ObjectName = ""
+    """Secret of the namespace whose keys the loader gets as environment variables, such as HF_TOKEN; empty: none."""
     task: Literal["text-classification"] = "text-classification"
     """What the model does."""
     labels: Annotated[
@@ -168,6 +181,8 @@ class Serving(Struct):
     affinity: OpenObject | None = None
     """Kubernetes Affinity, passed on as it is."""
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
+    service_account_name: ObjectName = ""
+    """ServiceAccount of the pods, for a source that knows it (workload identity); empty: the namespace's default."""
     image_pull_secrets: Annotated[list[LocalObjectReference], Field(max_length=16)] = []
     env: Annotated[list[EnvVar], Field(max_length=100)] = []
 

@@ -143,6 +143,8 @@ class ModelStatus(Struct):
     sha256: str = ""
     """Checksum of the fetched files."""
     bytes: int = 0
+    revision: str = ""
+    """What the source's branch or tag was when it was fetched; empty where the source has none."""
 
 
 class ModelDeploymentStatus(Struct):

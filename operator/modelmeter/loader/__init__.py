@@ -4,6 +4,8 @@ Runs as the init container of the model's pods (`modelmeter load`), so it knows 
 reads a source, writes a folder and leaves its result in the termination log.
 
     fetch       source -> folder with config.json, model.safetensors, tokenizer.json
+    website, hub, bucket, registry    one kind of source each: which files there are, and how each is opened
+    transfer    an opened file -> the volume: attempts, resume, room, checksum, progress
     bert        that folder -> a checked description of the encoder, by the table of families
     weights     its tensors -> the layout of our forward pass
     onnx_file   both -> the ONNX file, of the operators in graph and scoring

@@ -9,11 +9,13 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from modelmeter.loader import checkpoint
 from modelmeter.loader.errors import SourceError
+from modelmeter.loader.transfer import Carrier, Item
 
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 # What the unpackers raise for damaged, encrypted (RuntimeError) or unusual (NotImplementedError) archives.
@@ -30,13 +32,21 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
+def bring(carrier: Carrier, item: Item) -> None:
+    """Fetch an archive beside the folder, take the model's files out of it, and remove it."""
+    beside = carrier.folder.parent
+    replace(carrier, folder=beside).bring([item])
+    extract(beside / item.name, carrier.folder)
+    (beside / item.name).unlink()
+
+
 def extract(packed: Path, folder: Path) -> None:
     """Write the checkpoint's files from the shallowest folder with a config.json to `folder`."""
     try:
         if zipfile.is_zipfile(packed):
             with zipfile.ZipFile(packed) as zipped:
                 zipped_files = {entry.filename: entry for entry in zipped.infolist() if not entry.is_dir()}
-                for member, name in _wanted({path: entry.file_size for path, entry in zipped_files.items()}).items():
+                for member, name in members({path: entry.file_size for path, entry in zipped_files.items()}).items():
                     with zipped.open(zipped_files[member]) as stream:
                         _write(stream, folder / name)
         else:
@@ -44,7 +54,7 @@ def extract(packed: Path, folder: Path) -> None:
                 # The last entry of a name counts, as unpacking would leave it; links and devices are passed over.
                 tarred_files = {entry.name: entry for entry in tar if entry.isreg()}
                 _read_to_end(tar)
-                for member, name in _wanted({path: entry.size for path, entry in tarred_files.items()}).items():
+                for member, name in members({path: entry.size for path, entry in tarred_files.items()}).items():
                     tarred = tar.extractfile(tarred_files[member])
                     assert tarred is not None  # a regular file
                     with tarred:
@@ -55,10 +65,10 @@ def extract(packed: Path, folder: Path) -> None:
         raise SourceError(f"the archive cannot be read: {error}", "pack the folder again, as tar.gz or zip") from error
 
 
-def _wanted(sizes_bytes: dict[str, int]) -> dict[str, str]:
-    """Map members to the checkpoint's names.
+def members(sizes_bytes: dict[str, int]) -> dict[str, str]:
+    """Map the members of an archive to the checkpoint's names: those of the shallowest folder with a config.json.
 
-    >>> _wanted({"model/config.json": 10, "model/README.md": 5, "model/onnx/config.json": 3})
+    >>> members({"model/config.json": 10, "model/README.md": 5, "model/onnx/config.json": 3})
     {'model/config.json': 'config.json'}
     """
     configs = [PurePosixPath(member) for member in sizes_bytes if PurePosixPath(member).name == "config.json"]

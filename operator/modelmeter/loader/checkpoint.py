@@ -1,6 +1,7 @@
 """The files of a checkpoint, as every source must deliver them."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -10,11 +11,18 @@ from modelmeter.loader.spec import LoadResult
 REQUIRED: Final = ("config.json", "model.safetensors", "tokenizer.json")
 # What a sentence encoder consists of and how it pools its tokens, in sentence-transformers' layout.
 OPTIONAL: Final = ("1_Pooling/config.json", "modules.json")
+NAMES: Final = (*REQUIRED, *OPTIONAL)
 
 
 def present(folder: Path) -> list[Path]:
     """Return the checkpoint's files in a folder, in the order of their names; refuse an incomplete folder."""
-    missing = [name for name in REQUIRED if not (folder / name).is_file()]
+    return sorted(folder / name for name in used([name for name in NAMES if (folder / name).is_file()]))
+
+
+def used(names: Iterable[str]) -> list[str]:
+    """Return which of a source's files the loader uses; refuse a source that lacks some."""
+    names = set(names)
+    missing = [name for name in REQUIRED if name not in names]
     if len(missing) == len(REQUIRED):
         raise IncompleteModelError(
             f"the source holds no file of a model (none of {', '.join(REQUIRED)})",
@@ -25,7 +33,7 @@ def present(folder: Path) -> list[Path]:
             f"the source lacks {', '.join(missing)}",
             f"add {', '.join(missing)} beside the other files; {_hint(missing)}",
         )
-    return sorted(folder / name for name in (*REQUIRED, *OPTIONAL) if (folder / name).is_file())
+    return sorted(names.intersection(NAMES))
 
 
 def digest(folder: Path) -> LoadResult:

@@ -15,7 +15,11 @@ TERMINATION_BYTES: Final = 4096
 def add_parser(subparsers: Any) -> None:
     """Add `load` to the command line; its `run` takes the parsed arguments and returns the exit status."""
     parser = subparsers.add_parser("load", help="fetch a model and write its Triton model repository")
-    parser.add_argument("source", metavar="SOURCE", help="pvc://CLAIM/path, https://HOST/path or file:///folder")
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="pvc://, hf://, s3://, gs://, az://, oci://, https:// or file://; see docs/sources.md",
+    )
     parser.add_argument(
         "destination", metavar="DIR", type=Path, help="the model repository; a new folder or an own one"
     )

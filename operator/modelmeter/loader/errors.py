@@ -3,6 +3,7 @@
     LoadError                     (message, remedy)
     ├── LoadSpecError             model.json cannot work
     ├── SourceError               the source cannot be read
+    │   ├── RefusedError          a server answered with an HTTP status that stays
     │   ├── ChecksumError         it was read, and is not what was asked for
     │   └── IncompleteModelError  it was read, and lacks files
     ├── UnsupportedModelError     the files are there, but this loader cannot serve them
@@ -10,6 +11,8 @@
 
 The remedy says what the owner of the ModelDeployment should do.
 """
+
+from email.message import Message
 
 from modelmeter.errors import LoadError
 
@@ -20,6 +23,15 @@ class LoadSpecError(LoadError):
 
 class SourceError(LoadError):
     """The source cannot be read."""
+
+
+class RefusedError(SourceError):
+    """A server refused a request; another attempt would be refused, too."""
+
+    def __init__(self, message: str, remedy: str, status: int, headers: Message | None = None) -> None:
+        super().__init__(message, remedy)
+        self.status = status
+        self.headers = headers or Message()
 
 
 class ChecksumError(SourceError):

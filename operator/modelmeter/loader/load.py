@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -14,26 +15,29 @@ from modelmeter.loader.backend.processors import per_instance
 from modelmeter.loader.download import shown
 from modelmeter.loader.errors import DestinationError
 from modelmeter.loader.fetch import fetch, fingerprint
+from modelmeter.loader.progress import Say, log
 from modelmeter.loader.spec import LoadResult, LoadSpec
 
 # Raise it when the loader writes other weights or configurations, so that a kept volume is written again.
 LAYOUT: Final = 3
 
 
-def load(source: str, destination: Path, spec: LoadSpec) -> LoadResult:
+def load(source: str, destination: Path, spec: LoadSpec, say: Say = log) -> LoadResult:
     """Make `destination` a model repository of `source`, unless it is one already for source and spec."""
     try:
         # This container's limits are those of Triton's.
         threads = per_instance(spec.instance_count)
         key = _key(source, spec, threads)
         if record := publish.published(destination, key):
-            return LoadResult(record["files"], record["bytes"], record["sha256"], reused=True)
+            return LoadResult(
+                record["files"], record["bytes"], record["sha256"], record.get("revision", ""), reused=True
+            )
         record = {"source": shown(source)}
         with publish.publishing(destination, key, record) as staging:
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=staging) as workspace:
-                folder = fetch(source, Path(workspace), Path(spec.claim_directory))
-                result = checkpoint.digest(folder)
-                repository.write(folder, staging, spec, threads)
+                fetched = fetch(source, Path(workspace), Path(spec.claim_directory), say)
+                result = replace(checkpoint.digest(fetched.folder), revision=fetched.revision)
+                repository.write(fetched.folder, staging, spec, threads)
             record |= result.to_mapping()
     except OSError as error:
         # Of the source's volume or the destination's: the system's own words name the file.

@@ -104,17 +104,20 @@ class LoadResult:
     files, size_bytes: the checkpoint's files that the loader used.
     sha256: of the lines that `sha256sum` prints for those files in the order of their names, so that anyone
         can check it by hand: `sha256sum config.json model.safetensors tokenizer.json | sha256sum`.
+    revision: what a branch or tag was resolved to; empty where the source has no revisions.
     reused: the repository was already there.
     """
 
     files: int
     size_bytes: int
     sha256: str
+    revision: str = ""
     reused: bool = False
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the JSON form for the termination log."""
-        return {"files": self.files, "bytes": self.size_bytes, "sha256": self.sha256, "reused": self.reused}
+        resolved = {"revision": self.revision} if self.revision else {}
+        return {"files": self.files, "bytes": self.size_bytes, "sha256": self.sha256, **resolved, "reused": self.reused}
 
 
 def _camel_case(name: str) -> str:

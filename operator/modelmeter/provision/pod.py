@@ -48,6 +48,7 @@ def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
         ],
         "affinity": _affinity(model),
         "priorityClassName": serving.priority_class_name,
+        "serviceAccountName": serving.service_account_name,
         "imagePullSecrets": [{"name": reference.name} for reference in serving.image_pull_secrets],
     }
     return {
@@ -78,10 +79,12 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
     if source_claim(model):
         mounts.append({"name": "source", "mountPath": SOURCE_DIRECTORY, "readOnly": True})
     arguments = ["load", model.spec.model.source, REPOSITORY, "--spec", f"{SPEC_DIRECTORY}/{FILE}"]
+    secret = model.spec.model.credentials_secret
     return {
         "name": LOADER,
         "image": image,
         "args": [*arguments, "--termination-log", "/dev/termination-log"],
+        **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
         # As much as Triton holds anyway: an init container that asks for more would raise the pod's price.
         "resources": model.spec.serving.resources.effective(),
         "securityContext": {**RESTRICTED, "readOnlyRootFilesystem": True},

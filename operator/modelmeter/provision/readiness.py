@@ -87,7 +87,11 @@ def model_status(seen: Observed) -> ModelStatus | None:
     for pod in seen.current():
         report = loader_report(pod)
         if pod.loader_exit_code == 0 and "sha256" in report:
-            return ModelStatus(sha256=str(report["sha256"]), bytes=int(report.get("bytes", 0)))
+            return ModelStatus(
+                sha256=str(report["sha256"]),
+                bytes=int(report.get("bytes", 0)),
+                revision=str(report.get("revision", "")),
+            )
     return None
 
 

@@ -50,7 +50,7 @@ def deployment(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "template": {
                 "metadata": {
-                    "labels": labels(model),
+                    "labels": {**labels(model), **_identity_label(model)},
                     "annotations": made_of,
                     # No pod vanishes before its last second is on the ledger.
                     "finalizers": [METERING_FINALIZER],
@@ -59,3 +59,9 @@ def deployment(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _identity_label(model: ModelDeployment) -> dict[str, str]:
+    """What Azure's webhook looks for before it gives a pod its ServiceAccount's identity; other clouds ask for none."""
+    known = model.spec.serving.service_account_name and model.spec.model.source.startswith("az://")
+    return {"azure.workload.identity/use": "true"} if known else {}
