@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_crds_prices_and_a_kubeconfig_are_enough(tmp_path: Path) -> None:
             user = User(cluster, "search")
             user.apply(model("shop"))
             user.wait("a price", lambda: user.condition("shop", "Priced").get("status") == "True")
-            user.wait("a cost", lambda: user.status("shop")["cost"]["total"] > "0")
+            user.wait("a cost", lambda: Decimal(user.status("shop").get("cost", {}).get("total", "0")) > 0)
             one_operator_at_a_time(cluster, operator, tmp_path)
         found = json.loads(cluster.kubectl("get", "coststatements", f"--namespace={SYSTEM}", "-o", "json"))["items"]
         assert [item["spec"]["model"]["name"] for item in found] == ["shop"]
