@@ -2,8 +2,8 @@
 
     pvc://CLAIM/path                       the claim is mounted read-only; nothing is copied
     hf://OWNER/NAME[@REVISION][/FOLDER]    a model of the Hugging Face Hub
-    s3://BUCKET/path, gs://BUCKET/path, az://CONTAINER/path    an object store: an archive or a folder
-    oci://HOST/REPOSITORY:TAG    an artefact of a registry, or ...@sha256:DIGEST
+    s3://BUCKET/path, gs://, az://         an object store: an archive or a folder
+    oci://HOST/REPOSITORY:TAG or @DIGEST   an artefact of a registry
     https://HOST/model.tar.gz              an archive: tar (also gz, bz2, xz) or zip
     https://HOST/folder/                   a folder whose files have the usual names
     file:///folder                         a folder of this machine
