@@ -136,17 +136,17 @@ class Refuse(Nth):
 
 @dataclass
 class Sometimes(Fault):
-    """One of so many calls, of any kind, gets this answer; which ones is the same in every run."""
+    """One of so many calls gets this answer; which ones is the same in every run. Reads meet no 409 and no 422."""
 
     of: int
     status: int
     lasts_seconds = 60.0
     _chance: random.Random = field(default_factory=lambda: random.Random(1), init=False, repr=False)
 
-    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
-        return await self.read(call, forward)
-
     async def read(self, call: Call, forward: Forward) -> Answer:
+        return await forward() if self.status in (409, 422) else await self.write(0, call, forward)
+
+    async def write(self, number: int, call: Call, forward: Forward) -> Answer:
         if self._chance.randrange(self.of):
             return await forward()
         self.fired += 1
@@ -190,6 +190,9 @@ class Down(Fault):
     at: int
     seconds: float
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.lasts_seconds = self.seconds  # type: ignore[misc]
 
     async def write(self, number: int, call: Call, forward: Forward) -> Answer:
         if number != self.at:
