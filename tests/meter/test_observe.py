@@ -122,6 +122,24 @@ ENDS = [
         id="it waited for an image when it was deleted, and held its GPU: its sandbox's end",
     ),
     pytest.param(
+        pod({**DELETED}, phase="Failed", initContainerStatuses=failed("11:29:40"), containerStatuses=[PULLING]),
+        clock("11:29:40"),
+        "exact",
+        id="told to end while it was starting: the init container's end",
+    ),
+    pytest.param(
+        pod(
+            {**DELETED, "deletionGracePeriodSeconds": 0},
+            phase="Failed",
+            conditions=[SCHEDULED, SANDBOX_GONE],
+            initContainerStatuses=failed("11:29:49"),
+            containerStatuses=[PULLING],
+        ),
+        clock("11:29:49"),
+        "exact",
+        id="told to end while it was starting, though nobody can tell when: the init container's end",
+    ),
+    pytest.param(
         pod(
             {"deletionTimestamp": "2026-11-10T11:29:30Z", "deletionGracePeriodSeconds": 0},
             phase="Failed",

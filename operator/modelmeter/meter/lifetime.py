@@ -38,7 +38,8 @@ def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, str]:
     `lost` names nodes that are known to be gone.
 
     1. Terminal phase, and every container is said to have ended, the last of them not before the pod was told to, or
-       at a time when none would be started again: its finishedAt. The kubelet's own word; exact.
+       at a time when none would be started again: its finishedAt. So for an init container that ran when the pod was
+       told to end, before any other. The kubelet's own word; exact.
     2. Terminal phase, and no container ran when the pod was told to end (it waited for an image, or to start one once
        more): the end of its sandbox. The kubelet's own word; exact.
     3. Terminal phase without either: when it was told to end, else the last transition of its conditions; estimated:
@@ -50,8 +51,8 @@ def ended_at(pod: Pod, lost: Container[str]) -> tuple[datetime | None, str]:
     """
     deleted = _deletion(pod.metadata)
     if pod.status.phase in TERMINAL:
-        finished, told = _finished(pod, deleted), _told_to_end(pod)
-        sandbox = _transition(pod, SANDBOX, "False")
+        told, sandbox = _told_to_end(pod), _transition(pod, SANDBOX, "False")
+        finished = _finished(pod, deleted) or _killed_in_start_up(pod, told, sandbox)
         if finished and not (_starts_again(pod) and _waited(finished, told, sandbox)):
             return finished, ""
         if sandbox:
@@ -144,6 +145,17 @@ def _finished(pod: Pod, deleted: datetime | None) -> datetime | None:
     for_good = deleted is None or pod.spec.restart_policy == "Never"
     never_ran = all(container.last_state.terminated is None for container in status.container_statuses)
     return max((end for end in failed if end), default=None) if never_ran and for_good else None
+
+
+def _killed_in_start_up(pod: Pod, told: datetime | None, sandbox: datetime | None) -> datetime | None:
+    """The end of the init container that ran when the pod was told to end; None where none did, or nobody can tell."""
+    ran = any(container.last_state.terminated or _end(container) for container in pod.status.container_statuses)
+    last = max((end for end in map(_end, pod.status.init_container_statuses) if end), default=None)
+    if ran or last is None:
+        return None
+    if told is not None:
+        return last if last >= told else None
+    return last if sandbox is not None and sandbox - last <= FOLLOWS else None
 
 
 def _starts_again(pod: Pod) -> bool:
