@@ -23,7 +23,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.control.facts import pod_facts
 from modelmeter.meter.objects import Metadata, Pod
 
-PATIENCE_SECONDS: Final = 300.0
+PATIENCE_SECONDS: Final = 1800.0
 PARALLEL: Final = 32
 T = TypeVar("T")
 
