@@ -140,7 +140,7 @@ async def _release(world: World, operators: Operators, broken: bool) -> list[str
                 break
         else:
             return [f"release failed {RELEASES} times"]
-        breaches = list(check.released(world, {LEFT} if broken else set()))
+        breaches = list(check.released(world, {LEFT} if broken else set(), operators.log.read_text(encoding="utf-8")))
         await end_without_operator(world)
         return breaches
     except (Late, Unended) as error:
