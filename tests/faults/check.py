@@ -65,6 +65,7 @@ def released(world: World, broken: set[str], log: str) -> Iterator[str]:
     """Breaches after `modelmeter release`: nobody is held, and what was used until then is posted.
 
     Where it failed halfway and was run again, what the first run had let go of may have gone: that is said, then.
+    `log` is what was said where it was run again, else empty.
     """
     for kind, objects in world.journal.objects.items():
         for seen in objects.values():

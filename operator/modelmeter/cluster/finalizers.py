@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from modelmeter.cluster.client import Client
+from modelmeter.cluster.versions import version_of
 from modelmeter.errors import ClusterError, NotFound
-
-
-class _Object(msgspec.Struct):
-    class Metadata(msgspec.Struct, rename="camel"):
-        resource_version: str
-
-    metadata: Metadata
 
 
 async def remove_finalizer(client: Client, path: str, uid: str, finalizers: Sequence[str], finalizer: str) -> int:
@@ -38,4 +30,4 @@ async def remove_finalizer(client: Client, path: str, uid: str, finalizers: Sequ
         if error.status != 422:
             raise
         return 0
-    return int(msgspec.json.decode(patched, type=_Object).metadata.resource_version)
+    return int(version_of(patched))

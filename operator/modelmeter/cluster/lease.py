@@ -21,6 +21,7 @@ from modelmeter.cluster.client import Client
 from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.namespaces import create_in
 from modelmeter.cluster.paths import path
+from modelmeter.cluster.versions import version_of
 from modelmeter.errors import ClusterError, Conflict, NotFound
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class Lease:
             answer = await self._client.replace(path("Lease", self._namespace, NAME), body)
         else:
             answer = await create_in(self._client, "Lease", self._namespace, body)
-        self._version = json.loads(answer)["metadata"]["resourceVersion"]
+        self._version = version_of(answer)
 
 
 def _micro_time(at: datetime) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.listing import pages
+from modelmeter.cluster.versions import version_of
 from modelmeter.errors import ClusterError, Expired
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,6 @@ T = TypeVar("T", bound=_Object)
 class _Event(msgspec.Struct):
     type: str
     object: msgspec.Raw
-
-
-class _Bookmark(msgspec.Struct):
-    class Metadata(msgspec.Struct, rename="camel"):
-        resource_version: str
-
-    metadata: Metadata
 
 
 class _Status(msgspec.Struct):
@@ -134,7 +128,7 @@ class Reflector(Generic[T]):
     def _handle(self, event: _Event) -> str:
         match event.type:
             case "BOOKMARK":
-                return msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version
+                return version_of(event.object)
             case "ERROR":
                 status = msgspec.json.decode(event.object, type=_Status)
                 raise (Expired if status.code == 410 else ClusterError)(status.code, "WatchError", status.message)

@@ -22,6 +22,7 @@ from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.namespaces import create_in
 from modelmeter.cluster.paths import path
+from modelmeter.cluster.versions import version_of
 from modelmeter.errors import Conflict, LedgerError, NotFound, SpecError
 
 log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class Statements:
             except NotFound:
                 # Deleted by hand: what we know is all there is, so it comes back whole.
                 raise Conflict(409, "Conflict", f"CostStatement {name} was deleted") from None
-        return Stored(name, msgspec.json.decode(answer, type=_Statement).metadata.resource_version, spec)
+        return Stored(name, version_of(answer), spec)
 
     async def _list(self, selector: str, accept: str) -> list[_Statement]:
         where = path("CostStatement", self._namespace)
