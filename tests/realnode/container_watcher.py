@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,9 @@ from tests.e2e.pod_watcher import PodWatcher
 
 SANDBOXES = "lib/containerd/io.containerd.grpc.v1.cri/sandboxes"
 STOPPING = timedelta(seconds=5)
-"""A container that ended so shortly before its sandbox ran until the pod was told to end: the node may be busy."""
+"""A container that ended so shortly before its sandbox ended with the pod, where nobody told the pod to end."""
+NOTICED = timedelta(seconds=2)
+"""How long after a sandbox's end the kubelet may say so: that it has ended is the kubelet's word, not containerd's."""
 
 
 class ContainerWatcher(PodWatcher):
@@ -23,6 +26,8 @@ class ContainerWatcher(PodWatcher):
         self._containers: dict[str, set[str]] = {}
         self._sandboxes: dict[str, set[str]] = {}
         self._disrupted: dict[str, datetime] = {}
+        self._deleted: dict[str, datetime] = {}
+        self._sandbox_ended: dict[str, datetime] = {}
         super().__init__(cluster, namespace)
 
     def gpu_seconds(self, until: datetime | None = None) -> int:
@@ -42,23 +47,39 @@ class ContainerWatcher(PodWatcher):
                 found.add(state.get("containerID", "").removeprefix("containerd://"))
         if status.get("phase") in ("Succeeded", "Failed") and self.pods[uid].finished is None:
             self.pods[uid].finished = datetime.now(UTC)  # it has ended: containerd knows when
+        if grace := pod["metadata"].get("deletionGracePeriodSeconds"):
+            deleted = datetime.fromisoformat(pod["metadata"]["deletionTimestamp"]) - timedelta(seconds=grace)
+            self._deleted.setdefault(uid, deleted)
         for condition in status.get("conditions", ()):
+            changed = datetime.fromisoformat(condition["lastTransitionTime"])
             if condition["type"] == "DisruptionTarget":
-                self._disrupted[uid] = datetime.fromisoformat(condition["lastTransitionTime"])
+                self._disrupted[uid] = changed
+            if condition["type"] == "PodReadyToStartContainers" and condition["status"] == "False":
+                self._sandbox_ended[uid] = changed
         for path in self._directory.glob(f"nodes/*/{SANDBOXES}/*/hostname"):
             with suppress(OSError):  # it comes and goes
                 if path.read_text().strip() == pod["metadata"]["name"]:
                     self._sandboxes.setdefault(uid, set()).add(path.parent.name)
 
     def _end(self, uid: str, exits: dict[str, datetime]) -> datetime | None:
-        sandbox = max((exits[name] for name in self._sandboxes.get(uid, ()) if name in exits), default=None)
+        """The last container's end if it ran until the pod was told to end, else its sandbox's."""
+        sandbox = self._last(self._sandboxes.get(uid, ()), exits)
         if sandbox is None and uid in self._disrupted:
             return self._disrupted[uid]  # its node is gone: nobody recorded an end
-        container = max((exits[name] for name in self._containers[uid] if name in exits), default=None)
-        if container and sandbox and sandbox - container < STOPPING:
-            return container.replace(microsecond=0)
-        end = sandbox or container
-        return end and end.replace(microsecond=0)
+        container = self._last(self._containers[uid], exits)
+        if container is None or sandbox is None:
+            return sandbox or container
+        told = min((at[uid] for at in (self._deleted, self._disrupted) if uid in at), default=sandbox - STOPPING)
+        if container >= told:
+            return container
+        said = self._sandbox_ended.get(uid, sandbox)
+        return said if sandbox <= said <= sandbox + NOTICED else sandbox
+
+    @staticmethod
+    def _last(names: Iterable[str], exits: dict[str, datetime]) -> datetime | None:
+        """When the last of these ended, in whole seconds as Kubernetes writes them."""
+        last = max((exits[name] for name in names if name in exits), default=None)
+        return last and last.replace(microsecond=0)
 
     def _exits(self) -> dict[str, datetime]:
         """When each container's first process ended."""
