@@ -4,6 +4,7 @@
     ├── SpecError         a field of a resource cannot work; names the field
     ├── LoadError         a model could not be fetched, read or converted
     ├── LedgerError       an invariant of the ledger would be broken; nothing is written
+    │   └── UnmeterableError  an object says something that the ledger does not understand
     └── ClusterError      the API server refused or did not answer
         ├── Conflict          409: somebody wrote in between; read again
         ├── NotFound          404
@@ -45,6 +46,10 @@ class LoadError(ModelmeterError):
 
 class LedgerError(ModelmeterError):
     """An invariant of the ledger would be broken by a write; the write is not made."""
+
+
+class UnmeterableError(LedgerError):
+    """An object says something that the ledger does not understand; named in the message."""
 
 
 class ClusterError(ModelmeterError):

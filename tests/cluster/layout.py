@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-import random
 import secrets
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import yaml
 
 from tests.cluster import files
 from tests.cluster.errors import ClusterError
 from tests.cluster.machines import Machine
-
-# Below the range from which the kernel takes ports for outgoing connections: a port stays free for a restart.
-PORTS: Final = range(20000, 30000)
+from tests.cluster.ports import free_ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +34,7 @@ class Layout:
     @classmethod
     def new(cls, directory: Path, binaries: Path, machines: Sequence[Machine] = ()) -> Self:
         """Choose ports and a secret, and write them down."""
-        ports = _free_ports()
+        ports = free_ports()
         secret = secrets.token_urlsafe(24)
         layout = cls(directory, binaries, next(ports), next(ports), next(ports), secret, tuple(machines))
         values = {**asdict(layout), "binaries": str(binaries)}
@@ -138,15 +134,3 @@ class Layout:
             "current-context": user,
         }
         files.write(path, yaml.safe_dump(config, sort_keys=False))
-
-
-def _free_ports() -> Iterator[int]:
-    """Give ports of 127.0.0.1 on which nothing listens now."""
-    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        yield port
-    raise ClusterError(f"no free port between {PORTS.start} and {PORTS.stop}")

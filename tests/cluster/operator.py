@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.cluster.errors import ClusterError
+from tests.cluster.ports import free_ports
 
 HEALTHY_SECONDS = 60.0
 
@@ -45,7 +45,7 @@ class Operator:
 
     def start(self) -> None:
         """Start it, and wait until its liveness probe answers."""
-        port = _free_port()
+        port = next(free_ports())
         command = [sys.executable, "-m", "modelmeter", "run", "--namespace", self._namespace]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -91,9 +91,3 @@ def _answers(url: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -53,9 +53,12 @@ def test_install_upgrade_uninstall(cluster: Cluster, tmp_path: Path) -> None:
         assert [p["metadata"]["name"] for p in user.list("pods")] == [pod]
     assert with_our_finalizers(cluster)
 
+    done = release(cluster.kubeconfig, "--namespace=default")
+    assert done.returncode == 1
+    assert "no operator ever worked in namespace default" in done.stderr
+    assert with_our_finalizers(cluster)
     # KWOK plays the chart's hook; this is what its container runs, with the hook's rights.
-    command = [sys.executable, "-m", "modelmeter", "release", "--namespace", SYSTEM, "--stop", "modelmeter"]
-    done = subprocess.run(command, env={**os.environ, "KUBECONFIG": str(rights)}, capture_output=True, text=True)
+    done = release(rights, f"--namespace={SYSTEM}", "--stop=modelmeter")
     assert done.returncode == 0, done.stderr
     helm(cluster, "uninstall", "modelmeter", f"--namespace={SYSTEM}", "--timeout=60s")
     assert with_our_finalizers(cluster) == []
@@ -70,3 +73,30 @@ def test_install_upgrade_uninstall(cluster: Cluster, tmp_path: Path) -> None:
     cluster.kubectl(
         "delete", "crd", MODELS, "pricebooks.modelmeter.dev", "coststatements.modelmeter.dev", "--timeout=60s"
     )
+    done = release(cluster.kubeconfig)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_ledger_and_crds_everything_is_let_go(cluster: Cluster, tmp_path: Path) -> None:
+    rights = install(cluster)
+    user = User(cluster, "search")
+    with Operator(rights, tmp_path / "operator.log"):
+        user.apply(model("stuck"))
+        user.wait("a running pod", lambda: [p for p in user.list("pods") if p["status"]["phase"] == "Running"])
+    helm(cluster, "uninstall", "modelmeter", f"--namespace={SYSTEM}", "--no-hooks")
+    cluster.kubectl("delete", "namespace", SYSTEM, "--timeout=60s")
+    cluster.kubectl("delete", "crd", "coststatements.modelmeter.dev", "--timeout=60s")
+    cluster.kubectl("delete", "crd", MODELS, "--wait=false")
+    assert release(cluster.kubeconfig).returncode == 1
+    assert with_our_finalizers(cluster)
+    done = release(cluster.kubeconfig, "--discard")
+    assert done.returncode == 0, done.stderr
+    user.wait(
+        "the end of all", lambda: not user.list("pods,deployments,persistentvolumeclaims", "modelmeter.dev/model")
+    )
+
+
+def release(kubeconfig: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`modelmeter release` with somebody's rights."""
+    command = [sys.executable, "-m", "modelmeter", "release", *arguments]
+    return subprocess.run(command, env={**os.environ, "KUBECONFIG": str(kubeconfig)}, capture_output=True, text=True)

@@ -18,7 +18,7 @@ MONTH_PATTERN: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 INSTANT_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 
-_QUANTITY = re.compile(r"^([0-9]+(?:\.[0-9]+)?)([a-zA-Z]*)$")
+_QUANTITY = re.compile(r"^(\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3})|([a-zA-Z]*))$")
 _SUFFIX: Final = {
     "": Fraction(1),
     "n": Fraction(1, 10**9),
@@ -37,13 +37,13 @@ def _cel(pattern: str) -> str:
 def quantity(text: str | int) -> Fraction:
     """Parse a Kubernetes quantity exactly; ValueError where it is not one.
 
-    >>> quantity("500m"), quantity("2Gi")
-    (Fraction(1, 2), Fraction(2147483648, 1))
+    >>> quantity("500m"), quantity("2Gi"), quantity("129e6")
+    (Fraction(1, 2), Fraction(2147483648, 1), Fraction(129000000, 1))
     """
     match = _QUANTITY.match(str(text))
-    if match is None or match[2] not in _SUFFIX:
+    if match is None or (match[3] or "") not in _SUFFIX:
         raise ValueError(f"{text!r} is not a Kubernetes quantity such as 500m, 2 or 16Gi")
-    return Fraction(match[1]) * _SUFFIX[match[2]]
+    return Fraction(match[1]) * (Fraction(10) ** int(match[2]) if match[2] else _SUFFIX[match[3] or ""])
 
 
 def decimal(text: str) -> Fraction:

@@ -75,15 +75,16 @@ class Statements:
         self._client = client
         self._namespace = namespace
 
-    async def open_pages(self) -> dict[str, Stored]:
-        """Every open page that can be read, by its model's UID."""
-        pages: dict[str, Stored] = {}
+    async def open_pages(self) -> dict[str, Stored | None]:
+        """Every open page by its model's UID; None where it cannot be read."""
+        pages: dict[str, Stored | None] = {}
         for item in await self._list(f"{LABEL_CLOSED}=false", "application/json"):
             try:
                 stored = _stored(item)
             except LedgerError as error:
                 # Its model's pass will find it again, and say so where the user looks.
                 log.error("%s", error)
+                pages[item.metadata.labels.get(LABEL_MODEL_UID, "")] = None
             else:
                 pages[stored.spec.model.uid] = stored
         return pages

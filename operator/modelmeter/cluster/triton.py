@@ -11,6 +11,8 @@ from typing import Final
 import aiohttp
 
 TIMEOUT_SECONDS: Final = 3
+SAID_BYTES: Final = 512
+"""How much of an answer is read."""
 
 
 async def model_ready(address: str, port: int, model: str) -> tuple[bool, str]:
@@ -20,11 +22,12 @@ async def model_ready(address: str, port: int, model: str) -> tuple[bool, str]:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://{host}:{port}/v2/models/{model}/ready") as response,
+            # A pod is its owner's: it sends us nowhere else, and what it says is cut.
+            session.get(f"http://{host}:{port}/v2/models/{model}/ready", allow_redirects=False) as response,
         ):
             if response.status == 200:
                 return True, ""
-            said = (await response.text()).strip()
+            said = (await response.content.read(SAID_BYTES)).decode(errors="replace").strip()
             return False, said or f"model {model} is not ready (HTTP {response.status})"
     except TimeoutError:
         return False, f"no answer within {TIMEOUT_SECONDS} s at {host}:{port}"

@@ -122,5 +122,9 @@ class Accounts:
             del self._current[key]
 
     def owner(self, namespace: str, name: str, uid: str) -> Account | None:
-        """Whose a pod or claim is: by the UID on it, else by who has the name now."""
-        return self._by_uid.get(uid or self._current.get((namespace, name), ""))
+        """Whose a pod or claim is: by the UID on it, else by who has the name now.
+
+        A copy in another namespace, or under another model's name, is nobody's: its labels came with it.
+        """
+        account = self._by_uid.get(uid or self._current.get((namespace, name), ""))
+        return account if account and (account.ref.namespace, account.ref.name) == (namespace, name) else None

@@ -16,13 +16,14 @@ from modelmeter.cluster.client import Client
 from modelmeter.cluster.events import record
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
+from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict, NotFound
 from modelmeter.meter.lifetime import TERMINAL
-from modelmeter.meter.objects import Claim, Pod
+from modelmeter.meter.objects import Claim, Metadata, Pod
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ ORPHAN_SECONDS: Final = 30.0
 """How long something may wait for its ModelDeployment: whoever applies both has no order to keep."""
 NO_MODEL: Final = "NoModel"
 """Reason of the event about an orphan."""
+NOT_HELD: Final = "NotHeld"
+"""Reason of the event about what cannot get our finalizer."""
 
 
 class Adopting:
@@ -69,34 +72,44 @@ class Adopting:
 
     async def _adopt(self, kind: str, item: Pod | Claim, patch: dict[str, Any]) -> None:
         metadata = item.metadata
-        body = {"metadata": {"uid": metadata.uid, **patch}}
+        where = path(kind, metadata.namespace, metadata.name)
         try:
-            await self._client.strategic_patch(path(kind, metadata.namespace, metadata.name), body)
+            await self._client.strategic_patch(where, {"metadata": {"uid": metadata.uid, **patch}})
         except (NotFound, Conflict):
             return
         except ClusterError as error:
-            # 422: deletion began meanwhile, and then no finalizer may be added; the watch tells.
-            if error.status != 422:
-                raise
+            # 422: deletion began meanwhile, and then no finalizer may be added; or a policy refuses it.
+            there = await present(self._client, where) if error.status == 422 else None
+            if error.status == 422 and (there is None or there.uid != metadata.uid or there.deletion_timestamp):
+                return
+            await self._tell(kind, metadata, NOT_HELD, f"not held for metering: {error.message}")
+            raise
 
     async def _let_go(self, kind: str, item: Pod | Claim) -> None:
         metadata = item.metadata
         if METERING_FINALIZER in metadata.finalizers:
             where = path(kind, metadata.namespace, metadata.name)
             await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
-        if metadata.uid not in self._told:
-            self._told.add(metadata.uid)
-            name = metadata.labels.get(LABEL_MODEL, "")
-            message = f"not metered: label {LABEL_MODEL} names {name!r}, and there is no such ModelDeployment here"
-            log.warning("%s %s/%s is %s", kind, metadata.namespace, metadata.name, message)
-            involved = {
-                "apiVersion": "v1",
-                "kind": kind,
-                "namespace": metadata.namespace,
-                "name": metadata.name,
-                "uid": metadata.uid,
-            }
-            await record(self._client, involved, "Warning", NO_MODEL, message, self._clock())
+        name = metadata.labels.get(LABEL_MODEL, "")
+        message = f"not metered: label {LABEL_MODEL} names {name!r}, and there is no such ModelDeployment here"
+        if LABEL_MODEL_UID in metadata.labels:
+            message += f" of the UID in label {LABEL_MODEL_UID}; on a copy, leave that label out"
+        await self._tell(kind, metadata, NO_MODEL, message)
+
+    async def _tell(self, kind: str, metadata: Metadata, reason: str, message: str) -> None:
+        """Once for each object."""
+        if metadata.uid in self._told:
+            return
+        self._told.add(metadata.uid)
+        log.warning("%s %s/%s is %s", kind, metadata.namespace, metadata.name, message)
+        involved = {
+            "apiVersion": "v1",
+            "kind": kind,
+            "namespace": metadata.namespace,
+            "name": metadata.name,
+            "uid": metadata.uid,
+        }
+        await record(self._client, involved, "Warning", reason, message, self._clock())
 
 
 def lacking(account: Account, item: Pod | Claim) -> dict[str, Any]:

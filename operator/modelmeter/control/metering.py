@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -18,17 +18,17 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, statement_name
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.holdings import Holdings
 from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound
+from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound, UnmeterableError
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, Facts
 from modelmeter.meter.account import account as account_for
-from modelmeter.meter.holding import Holding
 from modelmeter.meter.ledger import Terms
 from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import claim_holding, claims_of, was_released
+from modelmeter.meter.observe import claims_of
 from modelmeter.meter.page import Page, first_page, from_spec, month_end, month_of, to_spec
 from modelmeter.meter.prices import Tariff
 
@@ -62,6 +62,8 @@ def _refusal(error: ClusterError) -> str:
 
 
 def _breach(account: Account, error: LedgerError) -> str:
+    if isinstance(error, UnmeterableError):
+        return f"{error}; nothing is written or released until it is mended or gone. Please report it"
     name = account.stored.name if account.stored else statement_name(account.ref, month_of(account.created))
     return f"{error}; nothing is written or released until CostStatement {name} is mended: see `modelmeter verify`"
 
@@ -86,6 +88,7 @@ class Metering:
         self._accounts = accounts
         self._belongings = belongings
         self._sharing = sharing
+        self._holdings = Holdings(belongings, sharing)
         self._awaiting: dict[str, set[str]] = {}
         self._statements = statements
         self._clock = clock
@@ -93,12 +96,15 @@ class Metering:
         self._ended = ended
         self.queue = WorkQueue("meter", self._pass, REST_SECONDS)
 
-    def facts(self, account: Account, through: datetime | None = None) -> Facts:
-        """All that the ledger needs to know of a model, as of a moment, by default of now."""
+    def facts(self, account: Account, through: datetime | None = None, blind: bool = False) -> Facts:
+        """All that the ledger needs to know of a model, as of a moment, by default of now.
+
+        UnmeterableError where one of its objects cannot be understood, unless `blind` to them.
+        """
         model = account.model
         return Facts(
             now=through or self._clock(),
-            holdings=tuple(self._holdings(account)),
+            holdings=() if blind else tuple(self._holdings.of(account)),
             tariff=self.tariff(account) or NO_TARIFF,
             price_book=model.spec.pricing.price_book if model else "",
             terms=Terms(
@@ -146,14 +152,15 @@ class Metering:
     async def _account(self, account: Account, through: datetime | None = None) -> None:
         await self._view.know_prices()
         if account.metering_error:
-            await self._reload(account)
+            await self._read_page(account)
         for _ in range(CONFLICTS):
             try:
                 facts = await self._write(account, through)
                 break
             except Conflict:
                 # Somebody else wrote the page: our view of page and pods may both be stale.
-                await self._reload(account)
+                await self._read_page(account)
+                await self._view.list()
         else:
             raise Conflict(409, "Conflict", "the statement keeps changing")
         await self._release(account)
@@ -186,7 +193,7 @@ class Metering:
         account.stored = await self._statements.write(spec, account.stored if same else None)
         account.page = page
 
-    async def _reload(self, account: Account) -> None:
+    async def _read_page(self, account: Account) -> None:
         page = account.page or first_page(account.ref, account.created)
         month: str | None = page.month
         while month is not None:
@@ -200,7 +207,6 @@ class Metering:
                 break
             # Our own answer may have been lost, or somebody else was faster: the account goes on on the last page.
             month = month_of(month_end(month)) if page.closed and not page.ended else None
-        await self._view.list()
 
     async def _release(self, account: Account) -> None:
         page = account.page
@@ -250,20 +256,6 @@ class Metering:
         ends = [held.end for held in facts.holdings if held.end is not None and held.end > facts.now]
         if ends:
             self.queue.add_later(account.ref.uid, (min(ends) - facts.now).total_seconds() + 1)
-
-    def _holdings(self, account: Account) -> Iterator[Holding]:
-        users: dict[str, list[Holding]] = {}
-        open_now = account.page.open if account.page else {}
-        for pod in self._belongings.pods(account):
-            if pod.metadata.uid not in open_now and was_released(pod):
-                continue
-            if held := self._sharing.holding(pod, may_wait=pod.metadata.uid not in open_now):
-                yield held
-                for name in claims_of(pod):
-                    users.setdefault(name, []).append(held)
-        for claim in self._belongings.claims(account):
-            if held := claim_holding(claim, users.get(claim.metadata.name, ())):
-                yield held
 
     def _anything_left(self, account: Account) -> bool:
         """Whether something of a deleted model may still cost; of one that vanished, only what is seen.

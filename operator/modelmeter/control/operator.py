@@ -81,12 +81,14 @@ class Operator:
         self._published: dict[str, datetime] = {}
         self._ticked: datetime | None = None
 
-    async def prepare(self) -> datetime:
+    async def prepare(self, patience_seconds: float | None = None) -> datetime:
         """Know all that exists before anything is written; consistently, for somebody else may have written last.
 
-        Answers the moment up to which that is all there is to know.
+        Answers the moment up to which that is all there is to know; ClusterError after `patience_seconds`.
         """
-        known = await startup.load(self._client, self.view, self.statements, self.accounts, self.changed, self._clock)
+        known = await startup.load(
+            self._client, self.view, self.statements, self.accounts, self.changed, self._clock, patience_seconds
+        )
         self.view.when_prices_change(self._repriced)
         for account in self.accounts:
             self._everything(account)

@@ -12,7 +12,9 @@ from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDG
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import METADATA_ONLY, Client
 from modelmeter.cluster.paths import path, path_of
+from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
+from modelmeter.control.belongings import is_child
 from modelmeter.control.facts import refused_pods
 from modelmeter.control.removing import remove_children
 from modelmeter.control.view import View
@@ -20,6 +22,7 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
+from modelmeter.provision.labels import MANAGED_BY
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
 log = logging.getLogger(__name__)
@@ -166,16 +169,14 @@ class Provisioning:
         """Whether another's object is there: one that differs in no field would be taken over without a conflict."""
         if self._is_known(account, *_key(manifest)):
             return False
-        try:
-            there = msgspec.json.decode(await self._client.get(path_of(manifest), METADATA_ONLY), type=Bare)
-        except NotFound:
-            return False
-        return there.metadata.labels.get(LABEL_MODEL_UID) != account.ref.uid
+        there = await present(self._client, path_of(manifest))
+        ours = {**MANAGED_BY, LABEL_MODEL_UID: account.ref.uid}
+        return there is not None and not ours.items() <= there.labels.items()
 
     def _children(self, account: Account, kind: str) -> Iterator[Bare | Claim]:
         ref = account.ref
         index = self._view.claims if kind == "PersistentVolumeClaim" else self._view.children[kind]
-        yield from index.of(ref.namespace, ref.name, ref.uid)
+        yield from (child for child in index.of(ref.namespace, ref.name, ref.uid) if is_child(child.metadata))
 
     def _loader_image_for(self, account: Account, model: ModelDeployment) -> str:
         """The loader image that an unchanged spec already runs: a new operator restarts nobody's pods."""
@@ -187,7 +188,11 @@ class Provisioning:
 
     async def _tear_down(self, account: Account) -> None:
         """Remove the children, and say once that none is left that could still cost."""
-        left = await remove_children(self._client, account.ref)
+        try:
+            left = await remove_children(self._client, account.ref)
+        except ClusterError as failure:
+            self._note(account, [failure])
+            raise
         if not left and not account.torn_down:
             account.torn_down = True
             self._emptied(account.ref.uid)

@@ -12,12 +12,13 @@ from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replic
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.events import about_model, record
 from modelmeter.cluster.paths import path
+from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, NotFound
+from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.checks import PROBLEMS, READY
@@ -83,8 +84,12 @@ class Publishing:
         ready = sum(pod.ready for pod in held)
         model = account.model
         desired = model.spec.serving.replicas if model else 0
-        facts = self._metering.facts(account)
-        page = live_page(account.page, facts) if account.page else None
+        try:
+            facts = self._metering.facts(account)
+            page = live_page(account.page, facts) if account.page else None
+        except LedgerError:
+            # Its pass says why.
+            facts, page = self._metering.facts(account, blind=True), None
         tariff = tariff_of(page, facts.tariff) if page else NO_TARIFF
         observed = Observed(
             generation=account.generation,
@@ -153,11 +158,15 @@ class Publishing:
             self._gone(account.ref.uid)
             return False
         except ClusterError as error:
-            if error.status not in GONE_STATUSES or "uid" not in error.message.lower():
+            if error.status not in GONE_STATUSES or await self._is_there(account):
                 raise
             self._gone(account.ref.uid)
             return False
         return True
+
+    async def _is_there(self, account: Account) -> bool:
+        there = await present(self._client, path("ModelDeployment", account.ref.namespace, account.ref.name))
+        return there is not None and there.uid == account.ref.uid
 
     async def _tell(self, account: Account, before: ModelDeploymentStatus | None, after: ModelDeploymentStatus) -> None:
         """One Warning for each reason that is new and a problem; one Normal event where all has become well."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,18 +20,31 @@ from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.operator import Operator
 from modelmeter.control.view import OURS
-from modelmeter.errors import ClusterError, ModelmeterError, NotFound
+from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare, Metadata
 
 log = logging.getLogger(__name__)
 
+HELD_KINDS: Final = (
+    ("Pod", LABEL_MODEL, METERING_FINALIZER),
+    ("PersistentVolumeClaim", LABEL_MODEL, METERING_FINALIZER),
+    ("ModelDeployment", "", LEDGER_FINALIZER),
+)
+"""Kind, label selector, finalizer."""
+
 ROUNDS: Final = 30
 PAUSE_SECONDS: Final = 1.0
 ATTEMPTS: Final = 5
+STOP_ROUNDS: Final = 60
+PATIENCE_SECONDS: Final = 30.0
+"""How long a cluster may take to answer."""
 
 
 async def stop(client: Client, namespace: str, deployment: str) -> None:
-    """Scale the operator to 0 and wait until its pods are gone: two that write undo each other's work."""
+    """Scale the operator to 0 and wait until its pods are gone: two that write undo each other's work.
+
+    ClusterError where one is still there after a minute.
+    """
     where = path("Deployment", namespace, deployment)
     try:
         await client.merge_patch(f"{where}/scale", {"spec": {"replicas": 0}})
@@ -38,14 +52,25 @@ async def stop(client: Client, namespace: str, deployment: str) -> None:
     except NotFound:
         return
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
-    while await items(client, path("Pod", namespace), Bare, METADATA_LIST, labelSelector=selector):
+    for _ in range(STOP_ROUNDS):
+        pods = await items(client, path("Pod", namespace), Bare, METADATA_LIST, labelSelector=selector)
+        if not pods:
+            return
+        log.info("waiting for the operator's pod %s to end", pods[0].metadata.name)
         await asyncio.sleep(PAUSE_SECONDS)
+    name = pods[0].metadata.name
+    raise ClusterError(409, "Running", f"the operator's pod {name} does not end; is its node gone? Delete the pod")
 
 
 async def release(client: Client, operator: Operator) -> int:
-    """Post, then strip; returns how many objects still carry a finalizer of ours (0 unless one is refused)."""
-    known = await operator.prepare()
+    """Post, then let go of everything; returns how many objects still carry a finalizer of ours (0: none)."""
+    known = await operator.prepare(PATIENCE_SECONDS)
     await asyncio.gather(*(_post(operator, account, known) for account in operator.accounts))
+    return await let_go(client)
+
+
+async def let_go(client: Client) -> int:
+    """Take our finalizers off everything; returns how many objects still carry one."""
     await _free_templates(client)
     left = 0
     for _ in range(ROUNDS):
@@ -64,7 +89,7 @@ async def _post(operator: Operator, account: Account, through: datetime) -> None
         try:
             await operator.metering.bring_up_to_date(account, through)
             return
-        except ModelmeterError as error:
+        except Exception as error:  # whatever it is, nobody may be stuck
             ref, page = account.ref, account.page
             log.error(
                 "%s/%s: not posted since %s (attempt %d of %d): %s",
@@ -79,26 +104,29 @@ async def _free_templates(client: Client) -> None:
         metadata = item["metadata"]
         if METERING_FINALIZER in item["spec"]["template"]["metadata"].get("finalizers", ()):
             body = {"spec": {"template": {"metadata": {"finalizers": None}}}}
-            await client.merge_patch(path("Deployment", metadata["namespace"], metadata["name"]), body)
+            with suppress(NotFound):
+                await client.merge_patch(path("Deployment", metadata["namespace"], metadata["name"]), body)
+
+
+async def held(client: Client) -> list[tuple[str, Metadata, str]]:
+    """Everything that a finalizer of ours holds: path, metadata, finalizer. A kind that is gone holds nothing."""
+    found = []
+    for kind, selector, finalizer in HELD_KINDS:
+        with suppress(NotFound):
+            for item in await items(client, path(kind), Bare, METADATA_LIST, labelSelector=selector):
+                if finalizer in item.metadata.finalizers:
+                    found.append((path(kind, item.metadata.namespace, item.metadata.name), item.metadata, finalizer))
+    return found
 
 
 async def _strip(client: Client) -> int:
     """Take our finalizers off everything that has one; returns how many objects had one."""
-    held = [
-        (path(kind, item.metadata.namespace, item.metadata.name), item.metadata, finalizer)
-        for kind, selector, finalizer in (
-            ("Pod", LABEL_MODEL, METERING_FINALIZER),
-            ("PersistentVolumeClaim", LABEL_MODEL, METERING_FINALIZER),
-            ("ModelDeployment", "", LEDGER_FINALIZER),
-        )
-        for item in await items(client, path(kind), Bare, METADATA_LIST, labelSelector=selector)
-        if finalizer in item.metadata.finalizers
-    ]
-    await asyncio.gather(*(_let_go(client, *one) for one in held))
-    return len(held)
+    found = await held(client)
+    await asyncio.gather(*(_take_off(client, *one) for one in found))
+    return len(found)
 
 
-async def _let_go(client: Client, where: str, metadata: Metadata, finalizer: str) -> None:
+async def _take_off(client: Client, where: str, metadata: Metadata, finalizer: str) -> None:
     try:
         await remove_finalizer(client, where, metadata.uid, metadata.finalizers, finalizer)
     except ClusterError as error:

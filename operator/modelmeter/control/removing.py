@@ -9,7 +9,7 @@ from modelmeter.api.names import LABEL_MODEL_UID
 from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
-from modelmeter.control.view import CHILD_KINDS
+from modelmeter.control.view import CHILD_KINDS, OURS
 from modelmeter.meter.objects import Bare, Metadata
 
 COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
@@ -22,7 +22,8 @@ async def remove_children(client: Client, ref: ModelRef) -> bool:
     They are found by a consistent list: what was applied a moment ago is among them. The Deployment goes in the
     foreground, so that it is gone only after its pods.
     """
-    selector = f"{LABEL_MODEL_UID}={ref.uid}"
+    # By both labels: a claim that somebody labelled by hand carries the UID too, and stays.
+    selector = f"{OURS},{LABEL_MODEL_UID}={ref.uid}"
     left = False
     for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
         for child in await items(client, path(kind, ref.namespace), Bare, METADATA_LIST, labelSelector=selector):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from modelmeter.api.scalars import instant
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.listing import pages
 from modelmeter.cluster.paths import path
@@ -15,11 +16,13 @@ from modelmeter.cluster.statements import Statements, Stored
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
 from modelmeter.errors import ClusterError, LedgerError
-from modelmeter.meter.page import from_spec, month_start
+from modelmeter.meter.page import from_spec, month_end, month_start
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5.0
+SHORTLY: Final = timedelta(minutes=10)
+"""So long after a month's end a model has its next page, whatever had to be tried again."""
 
 
 async def load(
@@ -29,12 +32,16 @@ async def load(
     accounts: Accounts,
     changed: Callable[[Mapping[str, Any]], None],
     clock: Callable[[], datetime],
+    patience_seconds: float | None = None,
 ) -> datetime:
     """Fill `accounts` from ModelDeployments and statements, and `view` from everything else.
 
     Answers the moment before pods and claims were listed: what began later is not known.
     Tried until it works: a cluster without our CRDs, or with an API server that does not answer, gets both in time.
+    ClusterError where it does not work for `patience_seconds`.
     """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     while True:
         try:
             await _models(client, changed)
@@ -43,6 +50,8 @@ async def load(
             await view.list()
             return moment
         except ClusterError as error:
+            if patience_seconds is not None and loop.time() - began > patience_seconds:
+                raise
             log.warning("cannot start yet: %s (are the CRDs of modelmeter.dev applied?)", error)
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -59,19 +68,22 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
     closed = await statements.last_closed()
     for account in accounts:
         uid = account.ref.uid
-        if stored := open_pages.pop(uid, None):
-            _keep(account, stored)
+        if uid in open_pages:
+            if stored := open_pages.pop(uid):
+                _keep(account, stored)
         elif uid not in closed:
             account.ledger_lost = _lost(account)
         elif stored := await _read(statements, closed[uid].name):
             # The end of the account, or a crash came between the closing of a month and the next page.
             _keep(account, stored)
+            if not closed[uid].ended and _shown_after(account, month_end(stored.spec.month) + SHORTLY):
+                account.ledger_lost = _lost(account)
     orphaned = [
         await _read(statements, entry.name)
         for uid, entry in closed.items()
         if not entry.ended and uid not in open_pages and accounts.get(uid) is None
     ]
-    for stored in (*open_pages.values(), *filter(None, orphaned)):
+    for stored in filter(None, (*open_pages.values(), *orphaned)):
         page = from_spec(stored.spec)
         accounts.add(
             Account(
@@ -94,15 +106,20 @@ async def _read(statements: Statements, name: str) -> Stored | None:
         return None
 
 
+def _shown_after(account: Account, moment: datetime) -> bool:
+    shown = account.published
+    return shown is not None and shown.cost is not None and instant(shown.cost.as_of) > moment
+
+
 def _lost(account: Account) -> str | None:
-    """What the status shows of a model that has no page: it was deleted while no operator ran."""
+    """What the status shows of a model whose page is not there: it was deleted while no operator ran."""
     shown = account.published
     if shown is None or shown.usage is None or shown.cost is None or not int(shown.usage.replica_seconds):
         return None
     return (
-        f"the CostStatements of this model are gone: {shown.usage.gpu_seconds} GPU-seconds and {shown.cost.total}"
+        f"the latest CostStatement of this model is gone: {shown.usage.gpu_seconds} GPU-seconds and {shown.cost.total}"
         f" {shown.cost.currency} were shown at {shown.cost.as_of}; what had ended by then is no longer counted."
-        " Restore them from a backup while the operator is stopped"
+        " Restore it from a backup while the operator is stopped"
     )
 
 

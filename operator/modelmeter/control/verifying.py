@@ -18,13 +18,15 @@ from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.operator import Operator
-from modelmeter.errors import NotFound
+from modelmeter.errors import LedgerError, NotFound
 from modelmeter.meter.verify import verify_objects, verify_pages, verify_status
 from modelmeter.settings import Settings
 
 ATTEMPTS: Final = 5
 """How often a model is looked at again, while what is read in one moment does not belong together."""
 PAUSE_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = 30.0
+"""How long a cluster may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ async def verify(client: Client, clock: Clock, settings: Settings) -> Report:
 
 async def _verify(client: Client, clock: Clock, settings: Settings) -> Report:
     operator = Operator(client, clock, settings)
-    await operator.prepare()
+    await operator.prepare(PATIENCE_SECONDS)
     specs = await operator.statements.everything()
     findings: list[Finding] = []
     by_model: dict[str, list[CostStatementSpec]] = {}
@@ -68,7 +70,10 @@ async def _verify(client: Client, clock: Clock, settings: Settings) -> Report:
     for account in operator.accounts:
         model = f"{account.ref.namespace}/{account.ref.name}"
         status = None if account.gone else await _status(client, account)
-        findings += (Finding(model, message) for message in _verify_account(operator, account, status))
+        try:
+            findings += [Finding(model, message) for message in _verify_account(operator, account, status)]
+        except LedgerError as error:
+            findings.append(Finding(model, str(error)))
     return Report(len({*by_model, *(account.ref.uid for account in operator.accounts)}), len(specs), tuple(findings))
 
 
@@ -81,11 +86,9 @@ def _verify_account(operator: Operator, account: Account, status: ModelDeploymen
     yield from verify_objects(page, facts)
     if status is None or status.cost is None:
         return
-    as_of = instant(status.cost.as_of)
-    if as_of < page.posted_through:
-        yield f"status is as of {status.cost.as_of}, before what is posted ({page.posted_through})"
-    else:
-        yield from verify_status(page, replace(facts, now=as_of), status)
+    # A status is not written again while nothing accrues, but T goes on.
+    moment = max(instant(status.cost.as_of), page.posted_through)
+    yield from verify_status(page, replace(facts, now=moment), status)
 
 
 async def _status(client: Client, account: Account) -> ModelDeploymentStatus | None:
