@@ -37,6 +37,12 @@ FULL: dict[str, Any] = {
     "pricing": {"priceBook": "eu", "labour": [{"name": "oncall", "price": "100", "per": "day", "share": "0.1"}]},
 }
 
+PER_REPLICA: dict[str, Any] = {
+    "model": {"source": "hf://acme/intent"},
+    "serving": {"replicas": 3},
+    "storage": {"size": "50Gi", "storageClassName": "zonal", "perReplica": True},
+}
+
 
 def model(spec: dict[str, Any] | None = None) -> ModelDeployment:
     """A ModelDeployment; without a spec the smallest there is."""
@@ -91,6 +97,6 @@ def seen(**facts: Any) -> Observed:
         metered=True,
         price_book="default",
         price_book_found=True,
-        access_modes=("ReadWriteOnce",),
+        one_node=True,
     )
     return replace(well, **facts)

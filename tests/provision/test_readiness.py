@@ -72,6 +72,11 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ("NoNodeFits", seen(pods=(pending(),)), "Scheduled", "False", "Insufficient nvidia.com/gpu"),
     ("Scheduling", seen(pods=(pending(message=""),)), "Scheduled", "Unknown", "waits for the scheduler"),
     (
+        "Scheduling",
+        seen(pods=(pending('waiting for ephemeral volume controller to create the persistentvolumeclaim "a-models".'),)),
+        "Scheduled", "Unknown", "waits for the scheduler",
+    ),
+    (
         "ImageNotPulled",
         seen(pods=(replace(STARTING, waiting_container="triton", waiting_reason="ImagePullBackOff"),)),
         "Available", "False", "container triton",

@@ -225,6 +225,12 @@ class Storage(Struct):
         ),
     ] = ["ReadWriteOnce"]
     """ReadWriteMany lets replicas on several nodes share the claim."""
+    per_replica: Annotated[
+        bool,
+        Field(json_schema_extra=rules(rule(Immutable, "perReplica cannot change: the replicas' claims are made anew"))),
+    ] = False
+    """Each replica has a claim of its own, which comes and goes with its pod (a generic ephemeral volume) and into which
+    it fetches the model: replicas spread over nodes without ReadWriteMany, and each pays for its own copy."""
 
 
 class Labour(Struct):

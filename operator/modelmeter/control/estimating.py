@@ -17,17 +17,18 @@ from modelmeter.meter.prices import Tariff
 from modelmeter.meter.profiles import on_node
 from modelmeter.meter.requests import claim_amounts, gpu_resources, held_by
 from modelmeter.provision.children import desired
+from modelmeter.provision.claim import claim_spec
 
 
 def hourly_terms(model: ModelDeployment, tariff: Tariff, now: datetime) -> list[Term]:
-    """Terms of one hour with all replicas scheduled and the claim bound.
+    """Terms of one hour with all replicas scheduled and the claims bound.
 
     The price profile is what the pods ask of their node: its labels in nodeSelector.
     """
     children = {manifest["kind"]: manifest for manifest in desired(model, loader_image="")}
     return [
         *_pods(children["Deployment"], tariff, now),
-        *_claim(children["PersistentVolumeClaim"], tariff, now),
+        *_claims(model, tariff, now),
         *(overhead_for_an_hour(overhead) for overhead in publish.overheads(model.spec.pricing)),
     ]
 
@@ -43,8 +44,8 @@ def _pods(deployment: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable
     return held_for_an_hour(held, deployment["spec"]["replicas"], tariff, now)
 
 
-def _claim(manifest: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[Term]:
-    spec = manifest["spec"]
+def _claims(model: ModelDeployment, tariff: Tariff, now: datetime) -> Iterable[Term]:
+    spec, storage = claim_spec(model), model.spec.storage
     storage_class = spec.get("storageClassName", "")
     claim = Claim(
         Metadata(name="", uid=""),
@@ -52,4 +53,4 @@ def _claim(manifest: dict[str, Any], tariff: Tariff, now: datetime) -> Iterable[
         ClaimStatus("Bound", spec["resources"]["requests"]),
     )
     held = Holding("", now, None, claim_amounts(claim), Profile(storage_class=storage_class))
-    return held_for_an_hour(held, 1, tariff, now)
+    return held_for_an_hour(held, model.spec.serving.replicas if storage.per_replica else 1, tariff, now)

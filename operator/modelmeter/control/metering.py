@@ -232,14 +232,16 @@ class Metering:
     def _needed(self, account: Account, item: Pod | Claim) -> bool:
         """Whether a settled pod has to stay until others' pages have passed its end; those are hurried.
 
-        So has one of a deleted model until the end of its claims is seen, which is not before the pod's own.
+        So has one of a deleted model until the end of its claims is seen, which is not before the pod's own; and one
+        whose own claim, which goes with it, does not carry our finalizer yet.
         """
         if not isinstance(item, Pod):
             return False
-        mounted = claims_of(item) if account.deleted is not None else ()
+        mounted = claims_of(item)
         for claim in self._belongings.claims(account):
-            goes = is_child(claim.metadata) and claim.metadata.deletion_timestamp is None
-            if goes and claim.metadata.name in mounted:
+            metadata = claim.metadata
+            goes = account.deleted is not None or METERING_FINALIZER not in metadata.finalizers
+            if goes and is_child(metadata) and metadata.deletion_timestamp is None and metadata.name in mounted:
                 return True
         awaited = self._sharing.awaited(item)
         for uid in awaited:

@@ -22,6 +22,7 @@ from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.checks import PROBLEMS, READY
+from modelmeter.provision.claim import one_node
 from modelmeter.provision.labels import selector
 from modelmeter.provision.observed import Observed
 from modelmeter.provision.pod import source_claim
@@ -91,6 +92,7 @@ class Publishing:
             # Its pass says why.
             facts, page = self._metering.facts(account, blind=True), None
         tariff = tariff_of(page, facts.tariff) if page else NO_TARIFF
+        claims = (claim_facts(claim) for claim in self._belongings.claims(account) if is_child(claim.metadata))
         observed = Observed(
             generation=account.generation,
             desired=desired,
@@ -100,9 +102,7 @@ class Publishing:
             pods_error=account.pods_error,
             source_claim=source_claim(model) if model else "",
             pods=pods,
-            claim=next(
-                (claim_facts(claim) for claim in self._belongings.claims(account) if is_child(claim.metadata)), None
-            ),
+            claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
             triton=account.triton,
             metering_error=account.metering_error,
             ledger_error=account.ledger_error,
@@ -115,7 +115,7 @@ class Publishing:
             currency=page.currency if page else "",
             unpriced=publish.unpriced_items(page, facts.holdings, tariff, now) if page else (),
             deleting=account.deleted is not None,
-            access_modes=tuple(model.spec.storage.access_modes) if model else (),
+            one_node=model is not None and one_node(model),
         )
         account.conditions = conditions(observed, account.conditions, now)
         shown = account.published

@@ -72,8 +72,14 @@ class ClaimSource(Partial, frozen=True):
     claim_name: str = ""
 
 
+class EphemeralSource(Partial, frozen=True):
+    """A template of a claim, of which nothing is kept."""
+
+
 class Volume(Partial, frozen=True):
+    name: str = ""
     persistent_volume_claim: ClaimSource | None = None
+    ephemeral: EphemeralSource | None = None
 
 
 class PodResourceClaim(Partial, frozen=True):

@@ -82,8 +82,10 @@ def was_released(pod: Pod) -> bool:
 
 
 def claims_of(pod: Pod) -> list[str]:
-    """Names of the claims that a pod mounts."""
-    return [volume.persistent_volume_claim.claim_name for volume in pod.spec.volumes if volume.persistent_volume_claim]
+    """Names of the claims that a pod mounts; one that is made for it (a generic ephemeral volume) is POD-VOLUME."""
+    volumes = pod.spec.volumes
+    named = [volume.persistent_volume_claim.claim_name for volume in volumes if volume.persistent_volume_claim]
+    return named + [f"{pod.metadata.name}-{volume.name}" for volume in volumes if volume.ephemeral is not None]
 
 
 def claim_holding(claim: Claim, users: Collection[Holding] = ()) -> Holding | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelmeter.api.resources import ModelDeployment
-from modelmeter.provision.claim import claim
+from modelmeter.provision.claim import claims
 from modelmeter.provision.config_map import config_map
 from modelmeter.provision.service import service
 from modelmeter.provision.workload import deployment
@@ -13,4 +13,4 @@ from modelmeter.provision.workload import deployment
 
 def desired(model: ModelDeployment, loader_image: str) -> tuple[dict[str, Any], ...]:
     """The children of a ModelDeployment, in the order in which they are applied: what pods need comes first."""
-    return claim(model), config_map(model), service(model), deployment(model, loader_image)
+    return *claims(model), config_map(model), service(model), deployment(model, loader_image)

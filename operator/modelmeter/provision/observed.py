@@ -60,6 +60,7 @@ class Observed:
     """The claim of a pvc:// source."""
     pods: tuple[PodFacts, ...] = ()
     claim: ClaimFacts | None = None
+    """The model's, or one of its replicas': one that is not bound, if there is any."""
     triton: tuple[bool, str] | None = None
     """Whether Triton answers for the model, and what it said; None until asked."""
     metering_error: str | None = None
@@ -75,7 +76,8 @@ class Observed:
     """Of the model's ledger; empty until it has one."""
     unpriced: tuple[str, ...] = ()
     deleting: bool = False
-    access_modes: tuple[str, ...] = ()
+    one_node: bool = False
+    """All replicas have to be where their claim is mounted."""
 
     def held(self) -> Iterator[PodFacts]:
         """Pods that are here to stay."""

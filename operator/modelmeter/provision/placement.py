@@ -14,6 +14,8 @@ OF_STORAGE: Final = ("persistentvolume", "storageclass")
 """What it speaks of where a claim is the reason."""
 NO_VOLUME: Final = "unbound immediate PersistentVolumeClaims"
 """What it says of a claim that should have a volume before any pod comes."""
+CLAIM_TO_COME: Final = "waiting for ephemeral volume controller to create"
+"""What it says while a replica's own claim is being made."""
 
 REMEDIES: Final = (
     ("PriorityClass", "create it, or name another in spec.serving.priorityClassName"),
@@ -83,13 +85,13 @@ def claim_on_one_node(seen: Observed) -> str | None:
     """Where one replica has a node, all others must go there."""
     pod = next(_refused(seen), None)
     elsewhere = any(other.scheduled for other in seen.held())
-    if pod is None or not elsewhere or "ReadWriteMany" in seen.access_modes:
+    if pod is None or not elsewhere or not seen.one_node:
         return None
     if NOT_WHERE_OTHERS_ARE not in pod.scheduling_message:
         return None
     return (
         f"{pod.name}: its claim can be mounted on one node only, and that node is full;"
-        f" use accessModes [ReadWriteMany] or fewer replicas ({pod.scheduling_message})"
+        f" use fewer replicas, or accessModes [ReadWriteMany] or perReplica: true in spec.storage of a new ModelDeployment ({pod.scheduling_message})"
     )
 
 
@@ -112,7 +114,8 @@ def scheduling(seen: Observed) -> str | None:
 
 def _refused(seen: Observed) -> Iterator[PodFacts]:
     """Pods that the scheduler found no node for."""
-    return (pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message)
+    unscheduled = (pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message)
+    return (pod for pod in unscheduled if CLAIM_TO_COME not in pod.scheduling_message)
 
 
 def _is_of_storage(text: str) -> bool:

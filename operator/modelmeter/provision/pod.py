@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from modelmeter.api.resources import ModelDeployment
-from modelmeter.provision.claim import claim_name
+from modelmeter.provision.claim import one_node, volume_source
 from modelmeter.provision.config_map import FILE, SOURCE_DIRECTORY, config_map_name
 from modelmeter.provision.labels import selector_labels
 from modelmeter.provision.service import PORTS
@@ -136,7 +136,7 @@ def _probe(path: str) -> dict[str, Any]:
 
 def _volumes(model: ModelDeployment) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [
-        {"name": "models", "persistentVolumeClaim": {"claimName": claim_name(model)}},
+        {"name": "models", **volume_source(model)},
         {"name": "spec", "configMap": {"name": config_map_name(model)}},
         # Triton's Python backend passes tensors through shared memory.
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
@@ -162,7 +162,7 @@ def _node_selector(model: ModelDeployment) -> dict[str, str]:
 def _affinity(model: ModelDeployment) -> dict[str, Any]:
     """The user's, and all replicas on one node where only one node can mount the claim."""
     given = dict(model.spec.serving.affinity or {})
-    if "ReadWriteMany" in model.spec.storage.access_modes:
+    if not one_node(model):
         return given
     together = {
         "labelSelector": {"matchLabels": selector_labels(model)},
