@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.e2e.test_shares import lines, seconds, uid_of
 
 pytestmark = pytest.mark.e2e
 GIB = 1 << 30
+OF_MODEL = "modelmeter.dev/model=apart"
 NOT_TOGETHER = {
     "labelSelector": {"matchLabels": {"modelmeter.dev/model": "apart"}},
     "topologyKey": "kubernetes.io/hostname",
@@ -32,7 +34,8 @@ def held_claims(user: User, number: int) -> list[dict[str, Any]]:
     """Its claims, once there are so many, each bound and with our finalizer."""
 
     def found() -> list[dict[str, Any]]:
-        claims = user.list("pvc", "modelmeter.dev/model=apart")
+        text = user.kubectl("get", "pvc", f"--selector={OF_MODEL}", "--show-managed-fields", "-o", "json")
+        claims: list[dict[str, Any]] = json.loads(text)["items"]
         held = ["modelmeter.dev/metering" in claim["metadata"]["finalizers"] for claim in claims]
         bound = [claim["status"]["phase"] == "Bound" for claim in claims]
         return claims if len(claims) == number and all((*held, *bound)) else []
@@ -61,9 +64,8 @@ def test_each_replica_has_a_claim_of_its_own(user: User) -> None:
     uid = uid_of(user, "apart")
     user.kubectl("delete", MODELS, "apart", "--wait=false")
     user.wait("its end", lambda: not user.get(MODELS, "apart"))
-    assert user.list("pvc", "modelmeter.dev/model=apart") == []
+    assert user.list("pvc", OF_MODEL) == []
     (line,) = lines(user, uid, "storage")
     assert line["certainty"] == "exact"
     assert seconds(line) % (2 * GIB) == 0
     assert seconds(line) > 2 * GIB * used
-

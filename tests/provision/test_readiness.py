@@ -73,7 +73,7 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ("Scheduling", seen(pods=(pending(message=""),)), "Scheduled", "Unknown", "waits for the scheduler"),
     (
         "Scheduling",
-        seen(pods=(pending('waiting for ephemeral volume controller to create the persistentvolumeclaim "a-models".'),)),
+        seen(pods=(pending('waiting for ephemeral volume controller to create the persistentvolumeclaim "a".'),)),
         "Scheduled", "Unknown", "waits for the scheduler",
     ),
     (

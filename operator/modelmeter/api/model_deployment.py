@@ -229,8 +229,9 @@ class Storage(Struct):
         bool,
         Field(json_schema_extra=rules(rule(Immutable, "perReplica cannot change: the replicas' claims are made anew"))),
     ] = False
-    """Each replica has a claim of its own, which comes and goes with its pod (a generic ephemeral volume) and into which
-    it fetches the model: replicas spread over nodes without ReadWriteMany, and each pays for its own copy."""
+    """Each replica has a claim of its own, which comes and goes with its pod (a generic ephemeral volume).
+
+    So replicas spread over nodes without ReadWriteMany; each fetches the model, and pays for its own copy."""
 
 
 class Labour(Struct):

@@ -21,7 +21,7 @@ def one_node(model: ModelDeployment) -> bool:
 
 
 def claims(model: ModelDeployment) -> tuple[dict[str, Any], ...]:
-    """The shared PersistentVolumeClaim, if there is one; its finalizer keeps it until its last second is on the ledger."""
+    """The shared PersistentVolumeClaim, if any; its finalizer keeps it until its last second is on the ledger."""
     if model.spec.storage.per_replica:
         return ()
     return (

@@ -91,7 +91,8 @@ def claim_on_one_node(seen: Observed) -> str | None:
         return None
     return (
         f"{pod.name}: its claim can be mounted on one node only, and that node is full;"
-        f" use fewer replicas, or accessModes [ReadWriteMany] or perReplica: true in spec.storage of a new ModelDeployment ({pod.scheduling_message})"
+        " use fewer replicas, or accessModes [ReadWriteMany] or perReplica: true in spec.storage of a new ModelDeployment"
+        f" ({pod.scheduling_message})"
     )
 
 
