@@ -91,7 +91,7 @@ def claim_on_one_node(seen: Observed) -> str | None:
         return None
     return (
         f"{pod.name}: its claim can be mounted on one node only, and that node is full;"
-        " use fewer replicas, or accessModes [ReadWriteMany] or perReplica: true in spec.storage of a new ModelDeployment"
+        " use fewer replicas, or a new ModelDeployment with spec.storage.perReplica or accessModes [ReadWriteMany]"
         f" ({pod.scheduling_message})"
     )
 
