@@ -291,6 +291,14 @@ def test_a_memory_request_alone_is_its_own_limit(user: User) -> None:
     assert triton["requests"]["cpu"] == "1"
 
 
+@pytest.mark.parametrize("memory", ["1Gi", "4Gi"])
+def test_a_memory_limit_alone_is_its_own_request(user: User, memory: str) -> None:
+    user.apply(model("limited", serving={"resources": {"limits": {"memory": memory}}}))
+    deployment = user.wait("its Deployment", lambda: user.get("deployment", "limited"))
+    triton = deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+    assert (triton["requests"]["memory"], triton["limits"]["memory"]) == (memory, memory)
+
+
 def test_an_unpriced_pod_is_metered_and_priced_later(user: User) -> None:
     name = f"later-{user.namespace}"
     user.apply(book(name))

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from modelmeter.api.crd import structural
+from modelmeter.api.model_deployment import Resources
 from modelmeter.loader.spec import LoadSpec
 from modelmeter.provision.children import desired
 from modelmeter.provision.config_map import model_json
@@ -155,10 +157,14 @@ def test_children_are_plain_yaml() -> None:
         ({}, {"cpu": "1", "memory": "2Gi"}, {"memory": "2Gi"}),
         ({"requests": {"memory": "4Gi"}}, {"cpu": "1", "memory": "4Gi"}, {"memory": "4Gi"}),
         ({"requests": {"cpu": "2"}, "limits": {"memory": "40Mi"}}, {"cpu": "2", "memory": "40Mi"}, {"memory": "40Mi"}),
+        ({"limits": {"memory": "4Gi"}}, {"cpu": "1", "memory": "4Gi"}, {"memory": "4Gi"}),
     ],
 )
 def test_what_is_not_given_of_resources(
     given: dict[str, Any], requests: dict[str, str], limits: dict[str, str]
 ) -> None:
-    spec = {"model": {"source": "pvc://models/minilm"}, "serving": {"resources": given}}
+    # As it is after the API server has filled in the CRD's defaults.
+    defaults = structural(Resources)["properties"]
+    filled = {name: given.get(name, schema["default"]) for name, schema in defaults.items()}
+    spec = {"model": {"source": "pvc://models/minilm"}, "serving": {"resources": filled}}
     assert model(spec).spec.serving.resources.effective() == {"requests": requests, "limits": limits}

@@ -113,7 +113,7 @@ ENOUGH = (
 class Resources(Struct):
     """Requests and limits of the Triton container."""
 
-    requests: ResourceList = DEFAULT_REQUESTS
+    requests: ResourceList = {}
     """What the scheduler reserves, and what is metered: cpu in cores, memory in bytes.
 
     What is not given is as much as the limit; without one, 1 core and 2Gi."""
