@@ -58,6 +58,21 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"serving": {"resources": {"requests": {"memory": "4Gi"}, "limits": {"memory": "2Gi"}}}},
         ("spec.serving.resources", "a limit must not be below its request"),
     ),
+    (
+        "an amount that is none",
+        {"serving": {"resources": {"requests": {"cpu": "lots"}}}},
+        ("spec.serving.resources.requests[cpu]", "must be a Kubernetes quantity"),
+    ),
+    (
+        "an amount below 0",
+        {"serving": {"resources": {"limits": {"memory": -1}}}},
+        ("spec.serving.resources.limits[memory]", "must be a Kubernetes quantity"),
+    ),
+    (
+        "GPUs where the loader would hold them too",
+        {"serving": {"resources": {"requests": {"nvidia.com/gpu": 2}}}},
+        ("spec.serving.resources.requests", "cpu, memory and ephemeral-storage; GPUs: spec.serving.gpu"),
+    ),
 ]
 
 

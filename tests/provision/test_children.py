@@ -6,6 +6,7 @@ After a change that is meant, write the golden files again: `python -m tests.pro
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import yaml
 
 from modelmeter.api.crd import structural
 from modelmeter.api.model_deployment import Resources
+from modelmeter.errors import SpecError
 from modelmeter.loader.spec import LoadSpec
 from modelmeter.provision.children import desired
 from modelmeter.provision.config_map import model_json
@@ -168,3 +170,16 @@ def test_what_is_not_given_of_resources(
     filled = {name: given.get(name, schema["default"]) for name, schema in defaults.items()}
     spec = {"model": {"source": "pvc://models/minilm"}, "serving": {"resources": filled}}
     assert model(spec).spec.serving.resources.effective() == {"requests": requests, "limits": limits}
+
+
+@pytest.mark.parametrize(
+    ("requests", "words"),
+    [
+        ({"cpu": "lots"}, "spec.serving.resources.requests.cpu"),
+        ({"memory": -1}, "spec.serving.resources.requests.memory"),
+        ({"nvidia.com/gpu": 2}, "GPUs: spec.serving.gpu"),
+    ],
+)
+def test_resources_that_were_stored_before_the_crd_refused_them(requests: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        model({"model": {"source": "pvc://models/minilm"}, "serving": {"resources": {"requests": requests}}})

@@ -49,7 +49,13 @@ def _source(text: str) -> str:
 Amount = Annotated[
     QuantityString,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
-    WithJsonSchema({"x-kubernetes-int-or-string": True}),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            **rules({**QUANTITY_RULE, "rule": f"type(self) == int ? self >= 0 : {QUANTITY_RULE['rule']}"}),
+        }
+    ),
 ]
 OpenObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 """An object of Kubernetes' own API that we pass on as it is."""
@@ -100,12 +106,30 @@ class Model(Struct):
     """Number format of the weights."""
 
 
-ResourceList = Annotated[dict[str, Amount], Field(max_length=16)]
+CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+RESOURCES_MESSAGE = "resources are cpu, memory and ephemeral-storage; GPUs: spec.serving.gpu"
 
+
+def _container_resources(amounts: dict[str, str]) -> dict[str, str]:
+    if not amounts.keys() <= set(CONTAINER_RESOURCES):
+        raise ValueError(RESOURCES_MESSAGE)
+    return amounts
+
+
+ResourceList = Annotated[
+    dict[str, Amount],
+    Field(
+        max_length=16,
+        json_schema_extra=rules(rule(f"self.all(name, name in {list(CONTAINER_RESOURCES)})", RESOURCES_MESSAGE)),
+    ),
+    AfterValidator(_container_resources),
+]
+"""Amounts by name; the loader gets the same, so a GPU among them would be held twice."""
 
 DEFAULT_REQUESTS = {"cpu": "1", "memory": "2Gi"}
 ENOUGH = (
     "['cpu', 'memory'].all(name, !(name in self.requests) || !(name in self.limits)"
+    " || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name]))"
     " || quantity(string(self.limits[name])).compareTo(quantity(string(self.requests[name]))) >= 0)"
 )
 
