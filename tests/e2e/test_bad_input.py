@@ -69,6 +69,16 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         ("spec.serving.resources.limits[memory]", "must be a Kubernetes quantity"),
     ),
     (
+        "an affinity that is a list",
+        {"serving": {"affinity": {"podAffinity": [{}]}}},
+        ("spec.serving.affinity.podAffinity", "must be of type object"),
+    ),
+    (
+        "an affinity whose terms are none",
+        {"serving": {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": "hostname"}}}},
+        ("spec.serving.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution", "must be of type array"),
+    ),
+    (
         "GPUs where the loader would hold them too",
         {"serving": {"resources": {"requests": {"nvidia.com/gpu": 2}}}},
         ("spec.serving.resources.requests", "cpu, memory and ephemeral-storage; GPUs: spec.serving.gpu"),

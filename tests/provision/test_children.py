@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from modelmeter.api.compute import Resources
 from modelmeter.api.crd import structural
-from modelmeter.api.model_deployment import Resources
 from modelmeter.errors import SpecError
 from modelmeter.loader.spec import LoadSpec
 from modelmeter.provision.children import desired
@@ -146,6 +146,39 @@ def test_replicas_share_a_node_only_where_the_claim_needs_it() -> None:
     assert term["topologyKey"] == "kubernetes.io/hostname"
     shared = deployment(model(FULL), "")["spec"]["template"]["spec"]["affinity"]
     assert shared == FULL["serving"]["affinity"]
+
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+@pytest.mark.parametrize(
+    ("pods", "words"),
+    [
+        ([{}], "podAffinity must be an object"),
+        ({REQUIRED: "hostname"}, f"podAffinity.{REQUIRED} must be a list of objects"),
+        ({REQUIRED: [None]}, f"podAffinity.{REQUIRED} must be a list of objects"),
+    ],
+    ids=str,
+)
+def test_an_affinity_that_no_term_can_be_added_to_names_its_field(pods: Any, words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(f"spec.serving.affinity: {words}")):
+        model({"model": {"source": "pvc://a/b"}, "serving": {"affinity": {"podAffinity": pods}}})
+
+
+@pytest.mark.parametrize("pods", [None, {}, {REQUIRED: None}, {REQUIRED: []}], ids=str)
+def test_our_term_stands_alone_where_the_user_has_none(pods: Any) -> None:
+    found = deployment(model({"model": {"source": "pvc://a/b"}, "serving": {"affinity": {"podAffinity": pods}}}), "")
+    (term,) = found["spec"]["template"]["spec"]["affinity"]["podAffinity"][REQUIRED]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+
+
+def test_our_term_stands_beside_the_user_s() -> None:
+    theirs = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "cache"}}}
+    serving = {"affinity": {"podAffinity": {REQUIRED: [theirs]}, "nodeAffinity": {"any": 1}}}
+    found = deployment(model({"model": {"source": "pvc://a/b"}, "serving": serving}), "")
+    affinity = found["spec"]["template"]["spec"]["affinity"]
+    assert affinity["nodeAffinity"] == {"any": 1}
+    assert [term["topologyKey"] for term in affinity["podAffinity"][REQUIRED]] == ["zone", "kubernetes.io/hostname"]
 
 
 def test_children_are_plain_yaml() -> None:

@@ -6,10 +6,12 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from modelmeter.api.base import Struct, rule, rules
+from modelmeter.api.compute import ENOUGH, Resources
 from modelmeter.api.gpu import Gpu
+from modelmeter.api.placing import DEFAULT_TOLERATIONS, Affinity, Toleration
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
 SOURCE_FORMS = {
@@ -46,17 +48,6 @@ def _source(text: str) -> str:
     return text
 
 
-Amount = Annotated[
-    QuantityString,
-    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
-    WithJsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": 32,
-            **rules({**QUANTITY_RULE, "rule": f"type(self) == int ? self >= 0 : {QUANTITY_RULE['rule']}"}),
-        }
-    ),
-]
 OpenObject = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 """An object of Kubernetes' own API that we pass on as it is."""
 
@@ -106,51 +97,6 @@ class Model(Struct):
     """Number format of the weights."""
 
 
-CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
-RESOURCES_MESSAGE = "resources are cpu, memory and ephemeral-storage; GPUs: spec.serving.gpu"
-
-
-def _container_resources(amounts: dict[str, str]) -> dict[str, str]:
-    if not amounts.keys() <= set(CONTAINER_RESOURCES):
-        raise ValueError(RESOURCES_MESSAGE)
-    return amounts
-
-
-ResourceList = Annotated[
-    dict[str, Amount],
-    Field(
-        max_length=16,
-        json_schema_extra=rules(rule(f"self.all(name, name in {list(CONTAINER_RESOURCES)})", RESOURCES_MESSAGE)),
-    ),
-    AfterValidator(_container_resources),
-]
-"""Amounts by name; the loader gets the same, so a GPU among them would be held twice."""
-
-DEFAULT_REQUESTS = {"cpu": "1", "memory": "2Gi"}
-ENOUGH = (
-    "['cpu', 'memory'].all(name, !(name in self.requests) || !(name in self.limits)"
-    " || !isQuantity(string(self.requests[name])) || !isQuantity(string(self.limits[name]))"
-    " || quantity(string(self.limits[name])).compareTo(quantity(string(self.requests[name]))) >= 0)"
-)
-
-
-class Resources(Struct):
-    """Requests and limits of the Triton container."""
-
-    requests: ResourceList = {}
-    """What the scheduler reserves, and what is metered: cpu in cores, memory in bytes.
-
-    What is not given is as much as the limit; without one, 1 core and 2Gi."""
-    limits: ResourceList = {}
-    """What the container may use at most; memory: as much as it requests, if not given."""
-
-    def effective(self) -> dict[str, dict[str, str]]:
-        """Requests and limits with all that is not given."""
-        limited = {name: self.limits[name] for name in DEFAULT_REQUESTS if name in self.limits}
-        requests = {**DEFAULT_REQUESTS, **limited, **self.requests}
-        return {"requests": requests, "limits": {"memory": requests["memory"], **self.limits}}
-
-
 class Batching(Struct):
     """Triton's dynamic batching."""
 
@@ -158,16 +104,6 @@ class Batching(Struct):
     """Most requests in one batch."""
     max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 500
     """How long a request may wait for a batch to fill, in microseconds."""
-
-
-class Toleration(Struct):
-    """A Kubernetes toleration."""
-
-    key: str = ""
-    operator: Literal["Exists", "Equal"] = "Equal"
-    value: str = ""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
-    toleration_seconds: int | None = None
 
 
 class EnvVar(Struct):
@@ -185,9 +121,6 @@ class LocalObjectReference(Struct):
     name: Annotated[str, Field(min_length=1, max_length=253)]
 
 
-DEFAULT_TOLERATIONS = [Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
-
-
 class Serving(Struct):
     """How the model is served."""
 
@@ -202,7 +135,7 @@ class Serving(Struct):
     batching: Batching = Batching()
     node_selector: Annotated[dict[str, str], Field(max_length=32)] = {}
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = DEFAULT_TOLERATIONS
-    affinity: OpenObject | None = None
+    affinity: Affinity | None = None
     """Kubernetes Affinity, passed on as it is."""
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
     service_account_name: ObjectName = ""

@@ -170,5 +170,5 @@ def _affinity(model: ModelDeployment) -> dict[str, Any]:
     }
     pods = dict(given.get("podAffinity") or {})
     required = "requiredDuringSchedulingIgnoredDuringExecution"
-    pods[required] = [*pods.get(required, []), together]
+    pods[required] = [*(pods.get(required) or []), together]
     return {**given, "podAffinity": pods}
