@@ -89,6 +89,7 @@ def seen(**facts: Any) -> Observed:
     well = Observed(
         generation=3,
         desired=1,
+        now=NOW,
         template_hash=HASH,
         pods=(pod(),),
         source_claim="models",

@@ -10,7 +10,7 @@ import pytest
 
 from modelmeter.api.model_deployment_status import Condition
 from modelmeter.provision.checks import CHAIN, COST, PROBLEMS
-from modelmeter.provision.observed import ClaimFacts, Observed
+from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.readiness import conditions, model_status, reason
 from tests.provision.builders import NOW, loaded, pending, pod, seen
 
@@ -22,6 +22,7 @@ def by_type(observed: Observed) -> dict[str, Condition]:
 
 PENDING_CLAIM = ClaimFacts("intent-models", "Pending", "never")
 STARTING = pod(ready=False, loader_exit_code=None, loader_message="")
+LEAVING = pod(deleting=True, ends_by=NOW + timedelta(seconds=40))
 ENDED = {"ended_container": "triton", "ended_exit_code": 3}
 CASES: list[tuple[str, Observed, str, str, str]] = [
     ("SpecInvalid", seen(spec_error="spec.model.source: no scheme"), "Ready", "False", "spec.model.source"),
@@ -59,6 +60,16 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Scheduled", "False", "something new; change spec.serving",
     ),
     ("Provisioning", seen(pods=()), "Scheduled", "Unknown", "being created"),
+    (
+        "RoomNotFreed",
+        seen(pods=(LEAVING, pending())),
+        "Scheduled", "False", "intent-2 waits for what intent-1 holds on its node until it has ended",
+    ),
+    (
+        "RoomNotFreed",
+        seen(desired=2, pods=(pod("intent-0"), LEAVING, pending("4 node(s) didn't match pod affinity rules"))),
+        "Scheduled", "False", "intent-2 waits for what intent-1 holds",
+    ),
     (
         "ClaimOnOneNode",
         seen(desired=2, pods=(pod(), pending("4 node(s) didn't match pod affinity rules"))),
@@ -211,6 +222,26 @@ def test_the_time_of_a_condition_is_when_its_status_changed() -> None:
     third = conditions(seen(), second, NOW + timedelta(minutes=9))
     times = [{entry.type: entry.last_transition_time for entry in found}["Ready"] for found in (first, second, third)]
     assert times == ["2026-11-10T12:00:00Z", "2026-11-10T12:00:00Z", "2026-11-10T12:09:00Z"]
+
+
+def test_a_rollout_on_a_full_pool_is_progress_and_no_warning() -> None:
+    found = by_type(seen(pods=(LEAVING, pending())))
+    assert (found["Progressing"].status, found["Progressing"].reason) == ("True", "RoomNotFreed")
+    assert not {entry.reason for entry in found.values()} & PROBLEMS
+
+
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        pod(deleting=True, ended=True, ends_by=NOW),
+        pod(deleting=True, scheduled=False, ends_by=NOW),
+        # Its node does not answer: nobody knows when it ends.
+        pod(deleting=True, ends_by=NOW - timedelta(minutes=2)),
+    ],
+    ids=["ended", "never had a node", "overdue"],
+)
+def test_what_holds_no_room_or_does_not_end_is_not_waited_for(leaving: PodFacts) -> None:
+    assert reason(conditions(seen(pods=(leaving, pending())), (), NOW)) == "NoNodeFits"
 
 
 def test_pods_that_end_count_for_nothing() -> None:

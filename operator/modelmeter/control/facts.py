@@ -35,6 +35,7 @@ def pod_facts(pod: Pod) -> PodFacts:
         ready=ready is not None and ready.status == "True" and not ended,
         node=pod.spec.node_name,
         deleting=pod.metadata.deletion_timestamp is not None,
+        ends_by=pod.metadata.deletion_timestamp,
         ended=ended,
         waiting_container=container,
         waiting_reason=waiting.reason,

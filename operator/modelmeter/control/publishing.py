@@ -96,6 +96,7 @@ class Publishing:
         observed = Observed(
             generation=account.generation,
             desired=desired,
+            now=now,
             template_hash=template_hash(model) if model else "",
             spec_error=account.spec_error,
             apply_error=account.apply_error,

@@ -176,6 +176,7 @@ CHAIN: Final = (
     Check("SourceClaimPending", MODEL_AVAILABLE, placement.source_claim_pending),
     Check("PodsNotCreated", SCHEDULED, placement.pods_not_created),
     Check("Provisioning", SCHEDULED, placement.no_pods, problem=False, known=False),
+    Check("RoomNotFreed", SCHEDULED, placement.room_not_freed, problem=False),
     Check("ClaimOnOneNode", SCHEDULED, placement.claim_on_one_node),
     Check("NoNodeFits", SCHEDULED, placement.no_node_fits),
     Check("Scheduling", SCHEDULED, placement.scheduling, problem=False, known=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -20,6 +21,8 @@ class PodFacts:
     ready: bool = False
     node: str = ""
     deleting: bool = False
+    ends_by: datetime | None = None
+    """When a pod that is being deleted should have ended; None of one that is not."""
     ended: bool = False
     waiting_container: str = ""
     waiting_reason: str = ""
@@ -50,6 +53,7 @@ class Observed:
 
     generation: int
     desired: int
+    now: datetime
     template_hash: str = ""
     """Of the current spec."""
     spec_error: str | None = None

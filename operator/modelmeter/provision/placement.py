@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
 from modelmeter.provision.observed import Observed, PodFacts
@@ -16,6 +17,9 @@ NO_VOLUME: Final = "unbound immediate PersistentVolumeClaims"
 """What it says of a claim that should have a volume before any pod comes."""
 CLAIM_TO_COME: Final = "waiting for ephemeral volume controller to create"
 """What it says while a replica's own claim is being made."""
+
+OVERDUE: Final = timedelta(minutes=1)
+"""How long after its time a pod's end is still waited for."""
 
 REMEDIES: Final = (
     ("PriorityClass", "create it, or name another in spec.serving.priorityClassName"),
@@ -81,6 +85,15 @@ def no_pods(seen: Observed) -> str | None:
     return None if any(seen.held()) else "its pods are being created"
 
 
+def room_not_freed(seen: Observed) -> str | None:
+    """A rollout brings no pod more than are asked for: the new one gets what an old one holds until its end."""
+    pod = next(_refused(seen), None)
+    leaving = next((other for other in seen.pods if _holds_on(other, seen.now)), None)
+    if pod is None or leaving is None:
+        return None
+    return f"{pod.name} waits for what {leaving.name} holds on its node until it has ended ({pod.scheduling_message})"
+
+
 def claim_on_one_node(seen: Observed) -> str | None:
     """Where one replica has a node, all others must go there."""
     pod = next(_refused(seen), None)
@@ -117,6 +130,11 @@ def _refused(seen: Observed) -> Iterator[PodFacts]:
     """Pods that the scheduler found no node for."""
     unscheduled = (pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message)
     return (pod for pod in unscheduled if CLAIM_TO_COME not in pod.scheduling_message)
+
+
+def _holds_on(pod: PodFacts, now: datetime) -> bool:
+    """Whether a pod that ends still holds its node's GPUs; not where its end is overdue, for its node may be lost."""
+    return pod.scheduled and not pod.ended and pod.ends_by is not None and now - pod.ends_by < OVERDUE
 
 
 def _is_of_storage(text: str) -> bool:
