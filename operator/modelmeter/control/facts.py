@@ -61,10 +61,11 @@ def refused_pods(deployment: Deployment) -> str | None:
 
 
 def _last_end(statuses: Iterable[ContainerStatus]) -> tuple[ContainerStatus, Terminated]:
-    """The container that is not ready and has ended, and how it did the last time; nothing where there is none."""
+    """The container that has ended and not started again, and how it ended the last time; nothing where none has."""
     for entry in statuses:
-        for state in (entry.state, entry.last_state):
-            if state.terminated is not None and not entry.ready:
+        # Past its startup probe an old end explains nothing.
+        for state in (entry.state, *(() if entry.started or entry.ready else (entry.last_state,))):
+            if state.terminated is not None:
                 return entry, state.terminated
     return ContainerStatus(), Terminated()
 

@@ -136,6 +136,7 @@ class ContainerState(Partial, frozen=True):
 class ContainerStatus(Partial, frozen=True):
     name: str = ""
     ready: bool = False
+    started: bool | None = None
     restart_count: int = 0
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()

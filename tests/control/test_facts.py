@@ -1,0 +1,47 @@
+"""What a pod says about itself, as the kubelet writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelmeter.control.facts import pod_facts
+from modelmeter.meter.objects import Pod
+
+OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+CRASHED = {"terminated": {"exitCode": 3, "reason": "Error"}}
+RUNNING = {"running": {"startedAt": "2026-11-10T12:00:00Z"}}
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff"}}
+
+
+def seen(**status: Any) -> Pod:
+    """A pod with a node and Triton's container, changed by `status`."""
+    container = {"name": "triton", "ready": False, "started": False, "restartCount": 1, "state": RUNNING, **status}
+    body = {
+        "metadata": {"name": "intent-1", "uid": "u"},
+        "spec": {"nodeName": "l4-0"},
+        "status": {"phase": "Running", "containerStatuses": [container]},
+    }
+    return msgspec.convert(body, type=Pod)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"state": OOM}, "OOMKilled"),
+        ({"state": BACK_OFF, "lastState": CRASHED, "restartCount": 7}, "Error"),
+        # Once more at its start: the last end is still what is known.
+        ({"lastState": OOM}, "OOMKilled"),
+        # It has passed its startup probe since: what it fails now is something else.
+        ({"lastState": OOM, "started": True}, ""),
+        ({"lastState": OOM, "started": True, "ready": True}, ""),
+        ({}, ""),
+    ],
+    ids=["ended", "backs off", "starts again", "has started, and fails readiness", "is well", "first start"],
+)
+def test_an_old_end_is_told_until_the_container_has_started_again(status: dict[str, Any], told: str) -> None:
+    facts = pod_facts(seen(**status))
+    assert facts.ended_reason == told
+    assert bool(facts.ended_container) is bool(told)
