@@ -45,3 +45,16 @@ def test_an_old_end_is_told_until_the_container_has_started_again(status: dict[s
     facts = pod_facts(seen(**status))
     assert facts.ended_reason == told
     assert bool(facts.ended_container) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("state", "running"),
+    [({"waiting": {"reason": "PodInitializing"}}, False), (RUNNING, True), (CRASHED, False)],
+    ids=["waits for its volumes", "runs", "has ended"],
+)
+def test_the_loader_runs_only_once_the_kubelet_says_so(state: dict[str, Any], running: bool) -> None:
+    body = {
+        "metadata": {"name": "intent-1", "uid": "u"},
+        "status": {"phase": "Pending", "initContainerStatuses": [{"name": "loader", "state": state}]},
+    }
+    assert pod_facts(msgspec.convert(body, type=Pod)).loader_running is running

@@ -21,13 +21,49 @@ def by_type(observed: Observed) -> dict[str, Condition]:
 
 
 PENDING_CLAIM = ClaimFacts("intent-models", "Pending", "never")
-STARTING = pod(ready=False, loader_exit_code=None, loader_message="")
+STARTING = pod(ready=False, loader_exit_code=None, loader_message="", loader_running=True)
 LEAVING = pod(deleting=True, ends_by=NOW + timedelta(seconds=40))
 ENDED = {"ended_container": "triton", "ended_exit_code": 3}
+
+
+def not_started(container: str, message: str) -> PodFacts:
+    """A pod of which the kubelet cannot start a container."""
+    waiting = {"waiting_reason": "CreateContainerConfigError", "waiting_message": message}
+    return pod(ready=False, waiting_container=container, **waiting)
+
+
 CASES: list[tuple[str, Observed, str, str, str]] = [
     ("SpecInvalid", seen(spec_error="spec.model.source: no scheme"), "Ready", "False", "spec.model.source"),
-    ("ApplyRefused", seen(apply_error="Invalid: limits below requests"), "Ready", "False", "limits"),
-    ("Terminating", seen(deleting=True), "Ready", "False", "deleted"),
+    (
+        "ApplyRefused", seen(apply_error='Invalid: Deployment.apps "intent" is invalid: x'),
+        "Ready", "False", "is invalid: x; change the field of spec that it names",
+    ),
+    (
+        "ApplyRefused", seen(apply_error="NameTaken: Service a exists and belongs to somebody else, so; or, delete it"),
+        "Ready", "False", "or, delete it",
+    ),
+    (
+        "ApplyRefused",
+        seen(apply_error='Forbidden: persistentvolumeclaims "a" is forbidden: only dynamically provisioned pvc can be'),
+        "Ready", "False", "set spec.storage.size back",
+    ),
+    (
+        "ApplyRefused", seen(apply_error='Forbidden: services "a" is forbidden: exceeded quota: small'),
+        "Ready", "False", "raise the namespace's ResourceQuota",
+    ),
+    (
+        "ApplyRefused", seen(apply_error='Forbidden: services "a" is forbidden: User "system:x" cannot patch'),
+        "Ready", "False", "give the operator its ClusterRole again",
+    ),
+    (
+        "Terminating", seen(deleting=True, pods=(pod(deleting=True), pod("intent-2", ended=True))),
+        "Ready", "False", "waits for the end of pod intent-1, pod intent-2, claim intent-models",
+    ),
+    (
+        "Terminating", seen(deleting=True, pods=tuple(pod(f"p{n}") for n in range(9)), claim=None),
+        "Ready", "False", "pod p0, pod p1, pod p2, pod p3, pod p4 and 4 more",
+    ),
+    ("Terminating", seen(deleting=True, pods=(), claim=None), "Ready", "False", "waits for its last CostStatement"),
     ("ScaledToZero", seen(desired=0, pods=()), "Available", "False", "spec.serving.replicas"),
     (
         "SourceClaimNotFound",
@@ -116,9 +152,24 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Available", "False", "limits.memory",
     ),
     (
-        "ContainerNotStarted",
-        seen(pods=(pod(ready=False, waiting_reason="CreateContainerConfigError", waiting_message="no secret"),)),
-        "Available", "False", "no secret",
+        "ContainerNotStarted", seen(pods=(not_started("loader", 'secret "hub" not found'),)),
+        "Available", "False", 'secret "hub" not found; create it, or change spec.model.credentialsSecret',
+    ),
+    (
+        "ContainerNotStarted", seen(pods=(not_started("triton", "couldn't find key A in ConfigMap search/x"),)),
+        "Available", "False", "ConfigMap search/x; create it, or change spec.serving.env",
+    ),
+    (
+        "ContainerNotStarted", seen(pods=(not_started("triton", 'exec: executable file not found in $PATH'),)),
+        "Available", "False", "not found in $PATH; name an image of Triton in spec.serving.image",
+    ),
+    (
+        "ContainerNotStarted", seen(pods=(not_started("triton", "no room"),)),
+        "Available", "False", "no room; see kubectl describe pod intent-1",
+    ),
+    (
+        "PodStarting", seen(pods=(replace(STARTING, loader_running=False),)),
+        "Available", "False", "kubectl describe pod intent-1",
     ),
     ("ModelLoading", seen(pods=(STARTING,)), "ModelAvailable", "False", "fetching"),
     ("PodsNotReady", seen(pods=(pod(ready=False),)), "Available", "False", "0 of 1"),
@@ -212,7 +263,15 @@ def test_a_claim_that_waits_for_its_first_pod_is_not_to_blame() -> None:
 
 
 def test_progress_is_told_to_nobody_and_problems_are() -> None:
-    assert not PROBLEMS & {"Terminating", "ScaledToZero", "ModelLoading", "PodsNotReady", "RollingOut", "Scheduling"}
+    assert not PROBLEMS & {
+        "Terminating",
+        "ScaledToZero",
+        "PodStarting",
+        "ModelLoading",
+        "PodsNotReady",
+        "RollingOut",
+        "Scheduling",
+    }
     assert {"NoNodeFits", "NoRate", "ApplyRefused", "LedgerBroken"} <= PROBLEMS
 
 

@@ -44,6 +44,7 @@ def pod_facts(pod: Pod) -> PodFacts:
         ended_container=restarted.name,
         ended_reason=last.reason,
         ended_exit_code=last.exit_code,
+        loader_running=any(entry.state.running is not None for entry in status.init_container_statuses),
         loader_exit_code=exit_code,
         loader_message=message,
     )

@@ -121,6 +121,10 @@ class Waiting(Partial, frozen=True):
     message: str = ""
 
 
+class Running(Partial, frozen=True):
+    """That it runs."""
+
+
 class Terminated(Partial, frozen=True):
     exit_code: int = 0
     reason: str = ""
@@ -130,6 +134,7 @@ class Terminated(Partial, frozen=True):
 
 class ContainerState(Partial, frozen=True):
     waiting: Waiting | None = None
+    running: Running | None = None
     terminated: Terminated | None = None
 
 

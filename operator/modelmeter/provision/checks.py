@@ -6,11 +6,12 @@ failing check explains all layers above it, so `kubectl get -o wide` shows its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from modelmeter.provision import placement
-from modelmeter.provision.observed import Observed, PodFacts, loader_report
+from modelmeter.provision import containers, placement
+from modelmeter.provision.observed import Observed
+from modelmeter.provision.remedies import APPLY, with_remedy
 
 READY: Final = "Ready"
 MODEL_AVAILABLE: Final = "ModelAvailable"
@@ -19,13 +20,8 @@ AVAILABLE: Final = "Available"
 METERED: Final = "Metered"
 PRICED: Final = "Priced"
 
-IMAGE_REASONS: Final = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-START_REASONS: Final = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PostStartHookError")
-CRASH_LOOP: Final = "CrashLoopBackOff"
-LOOP_RESTARTS: Final = 2
-"""One restart is none: whatever ended it may have passed."""
-OUT_OF_MEMORY: Final = "OOMKilled"
-OUT_OF_MEMORY_EXIT: Final = 137
+NAMED: Final = 5
+"""How many of what is waited for a message names."""
 
 
 class Check(NamedTuple):
@@ -43,73 +39,18 @@ class Check(NamedTuple):
     """Whether it is as it was asked for and stays so: nothing is under way."""
 
 
-def _waiting(seen: Observed, reasons: Iterable[str]) -> PodFacts | None:
-    return next((pod for pod in seen.held() if pod.waiting_reason in reasons), None)
-
-
-def _image_not_pulled(seen: Observed) -> str | None:
-    pod = _waiting(seen, IMAGE_REASONS)
-    if pod is None:
+def _terminating(seen: Observed) -> str | None:
+    if not seen.deleting:
         return None
-    return (
-        f"{pod.name}: {pod.waiting_message or pod.waiting_reason};"
-        f" check the image of container {pod.waiting_container} and spec.serving.imagePullSecrets"
-    )
+    left = [*(f"pod {pod.name}" for pod in seen.pods), *([f"claim {seen.claim.name}"] if seen.claim else [])]
+    if not left:
+        return "it is being deleted; waits for its last CostStatement"
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    return f"it is being deleted; waits for the end of {', '.join(left[:NAMED])}{more}"
 
 
-def _model_load_failed(seen: Observed) -> str | None:
-    failed = next((pod for pod in seen.held() if pod.loader_exit_code not in (None, 0)), None)
-    if failed is None:
-        return None
-    report = loader_report(failed)
-    if "error" in report:
-        return f"{failed.name}: {report['error']}; {report.get('remedy', '')}"
-    if failed.loader_exit_code == OUT_OF_MEMORY_EXIT:
-        return f"{failed.name}: the loader was killed, most likely for memory; raise spec.serving.resources.limits"
-    return (
-        f"{failed.name}: the loader ended with exit code {failed.loader_exit_code};"
-        f" see kubectl logs {failed.name} -c loader"
-    )
-
-
-def _out_of_memory(seen: Observed) -> str | None:
-    pod = next((pod for pod in seen.held() if pod.ended_reason == OUT_OF_MEMORY), None)
-    if pod is None:
-        return None
-    return (
-        f"{pod.name}: container {pod.ended_container} was killed for memory;"
-        " raise spec.serving.resources.limits.memory, or make requests smaller"
-    )
-
-
-def _crash_looping(seen: Observed) -> str | None:
-    """Also while it runs once more: the answer does not change with every attempt."""
-    for pod in seen.held():
-        if pod.ended_container and (pod.waiting_reason == CRASH_LOOP or pod.restarts >= LOOP_RESTARTS):
-            return (
-                f"{pod.name}: container {pod.ended_container} ends again and again, last with exit code"
-                f" {pod.ended_exit_code}; see kubectl logs {pod.name} -c {pod.ended_container} --previous"
-            )
-    return None
-
-
-def _container_not_started(seen: Observed) -> str | None:
-    pod = _waiting(seen, START_REASONS)
-    if pod is None:
-        return None
-    return f"{pod.name}: {pod.waiting_reason} in container {pod.waiting_container}: {pod.waiting_message}"
-
-
-def _model_loading(seen: Observed) -> str | None:
-    loading = [pod for pod in seen.held() if pod.scheduled and pod.loader_exit_code is None and not pod.ready]
-    return f"{loading[0].name} is fetching the model" if loading else None
-
-
-def _pods_not_ready(seen: Observed) -> str | None:
-    """Only once there is something to start: what keeps pods from getting there has a reason of its own."""
-    if seen.ready or not any(pod.loader_exit_code == 0 for pod in seen.held()):
-        return None
-    return f"0 of {seen.desired} replicas are ready; Triton is starting or its probes fail (kubectl describe pod)"
+def _apply_refused(seen: Observed) -> str | None:
+    return with_remedy(seen.apply_error, APPLY) if seen.apply_error else None
 
 
 def _triton_not_answering(seen: Observed) -> str | None:
@@ -160,8 +101,8 @@ def _no_rate(seen: Observed) -> str | None:
 
 CHAIN: Final = (
     Check("SpecInvalid", READY, lambda seen: seen.spec_error),
-    Check("Terminating", READY, lambda seen: "it is being deleted" if seen.deleting else None, problem=False),
-    Check("ApplyRefused", READY, lambda seen: seen.apply_error),
+    Check("Terminating", READY, _terminating, problem=False),
+    Check("ApplyRefused", READY, _apply_refused),
     Check(
         "ScaledToZero",
         AVAILABLE,
@@ -180,13 +121,14 @@ CHAIN: Final = (
     Check("ClaimOnOneNode", SCHEDULED, placement.claim_on_one_node),
     Check("NoNodeFits", SCHEDULED, placement.no_node_fits),
     Check("Scheduling", SCHEDULED, placement.scheduling, problem=False, known=False),
-    Check("ImageNotPulled", AVAILABLE, _image_not_pulled),
-    Check("ModelLoadFailed", MODEL_AVAILABLE, _model_load_failed),
-    Check("OutOfMemory", AVAILABLE, _out_of_memory),
-    Check("CrashLooping", AVAILABLE, _crash_looping),
-    Check("ContainerNotStarted", AVAILABLE, _container_not_started),
-    Check("ModelLoading", MODEL_AVAILABLE, _model_loading, problem=False),
-    Check("PodsNotReady", AVAILABLE, _pods_not_ready, problem=False),
+    Check("ImageNotPulled", AVAILABLE, containers.image_not_pulled),
+    Check("ModelLoadFailed", MODEL_AVAILABLE, containers.model_load_failed),
+    Check("OutOfMemory", AVAILABLE, containers.out_of_memory),
+    Check("CrashLooping", AVAILABLE, containers.crash_looping),
+    Check("ContainerNotStarted", AVAILABLE, containers.container_not_started),
+    Check("PodStarting", AVAILABLE, containers.pod_starting, problem=False),
+    Check("ModelLoading", MODEL_AVAILABLE, containers.model_loading, problem=False),
+    Check("PodsNotReady", AVAILABLE, containers.pods_not_ready, problem=False),
     Check("TritonNotAnswering", AVAILABLE, _triton_not_answering),
     Check("TritonNotAsked", AVAILABLE, _triton_not_asked, problem=False, known=False),
     Check("RollingOut", READY, _rolling_out, problem=False),

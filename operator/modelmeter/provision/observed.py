@@ -33,6 +33,7 @@ class PodFacts:
     """The one that is not ready and has ended before; its last end follows."""
     ended_reason: str = ""
     ended_exit_code: int = 0
+    loader_running: bool = False
     loader_exit_code: int | None = None
     loader_message: str = ""
     """Termination message of the loader: a JSON object, if the loader itself wrote it."""
