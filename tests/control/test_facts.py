@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelmeter.control.facts import pod_facts
-from modelmeter.meter.objects import Pod
+from modelmeter.control.facts import claim_facts, pod_facts
+from modelmeter.meter.objects import Claim, Pod
 
 OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 CRASHED = {"terminated": {"exitCode": 3, "reason": "Error"}}
@@ -58,3 +58,9 @@ def test_the_loader_runs_only_once_the_kubelet_says_so(state: dict[str, Any], ru
         "status": {"phase": "Pending", "initContainerStatuses": [{"name": "loader", "state": state}]},
     }
     assert pod_facts(msgspec.convert(body, type=Pod)).loader_running is running
+
+
+@pytest.mark.parametrize(("metadata", "deleting"), [({}, False), ({"deletionTimestamp": "2026-11-10T12:00:00Z"}, True)])
+def test_a_claim_says_that_it_is_being_deleted(metadata: dict[str, Any], deleting: bool) -> None:
+    claim = msgspec.convert({"metadata": {"name": "intent-models", "uid": "u", **metadata}}, type=Claim)
+    assert claim_facts(claim).deleting is deleting

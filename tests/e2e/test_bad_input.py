@@ -249,6 +249,25 @@ def test_a_source_claim_on_its_way_out_is_told_as_that(user: User) -> None:
     user.kubectl("patch", "persistentvolumeclaim", "leaving", "--type=merge", '-p={"metadata":{"finalizers":null}}')
 
 
+def test_the_model_s_own_claim_on_its_way_out_is_told_and_made_again(user: User) -> None:
+    user.apply(model("robbed", storage={"accessModes": ["ReadWriteMany"]}))
+    user.wait("its node", lambda: user.condition("robbed", "Scheduled").get("status") == "True")
+    before = user.get("persistentvolumeclaim", "robbed-models")["metadata"]["uid"]
+    user.kubectl("delete", "persistentvolumeclaim", "robbed-models", "--wait=false")
+    user.kubectl("scale", f"{MODELS}/robbed", "--replicas=2")
+    found = user.wait(
+        "a reason", lambda: (c := user.condition("robbed", "Scheduled")).get("reason") == "ClaimTerminating" and c
+    )
+    assert "claim robbed-models is being deleted, so " in found["message"]
+    user.kubectl("scale", f"{MODELS}/robbed", "--replicas=0")
+    user.wait(
+        "another claim",
+        lambda: user.get("persistentvolumeclaim", "robbed-models").get("metadata", {}).get("uid", before) != before,
+    )
+    user.kubectl("scale", f"{MODELS}/robbed", "--replicas=1")
+    user.wait("its node again", lambda: user.condition("robbed", "Scheduled")["status"] == "True")
+
+
 def test_no_replicas_are_no_problem_and_nothing_is_under_way(user: User) -> None:
     user.apply(model("idle", serving={"replicas": 0}))
     user.wait("ScaledToZero", lambda: user.status("idle").get("reason") == "ScaledToZero")

@@ -76,6 +76,14 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "ModelAvailable", "False", "claim models of spec.model.source, which is being deleted; create it again once",
     ),
     (
+        "ClaimTerminating",
+        seen(
+            claim=ClaimFacts("intent-models", "Bound", "standard", deleting=True),
+            pods=(pod("intent-1"), pending('0/1: persistentvolumeclaim "intent-models" is being deleted.')),
+        ),
+        "Scheduled", "False", "claim intent-models is being deleted, so intent-2 gets no node; once intent-1 has ended",
+    ),
+    (
         "ClaimPending",
         seen(claim=PENDING_CLAIM, pods=(pending("pod has unbound immediate PersistentVolumeClaims"),)),
         "ModelAvailable", "False", "StorageClass never does not exist or provides no volume",
@@ -260,6 +268,12 @@ def test_pods_that_are_refused_are_news_only_while_pods_are_missing() -> None:
 
 def test_a_claim_that_waits_for_its_first_pod_is_not_to_blame() -> None:
     assert reason(conditions(seen(claim=PENDING_CLAIM, pods=(pending(),)), (), NOW)) == "NoNodeFits"
+
+
+def test_a_claim_on_its_way_out_is_news_only_where_a_pod_waits_for_it() -> None:
+    leaving = ClaimFacts("intent-models", "Bound", "standard", deleting=True)
+    assert reason(conditions(seen(claim=leaving), (), NOW)) == "Ready"
+    assert reason(conditions(seen(claim=leaving, pods=(pending(),)), (), NOW)) == "NoNodeFits"
 
 
 def test_progress_is_told_to_nobody_and_problems_are() -> None:

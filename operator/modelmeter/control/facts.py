@@ -52,7 +52,12 @@ def pod_facts(pod: Pod) -> PodFacts:
 
 def claim_facts(claim: Claim) -> ClaimFacts:
     """What a claim says about itself."""
-    return ClaimFacts(claim.metadata.name, claim.status.phase, claim.spec.storage_class_name)
+    return ClaimFacts(
+        claim.metadata.name,
+        claim.status.phase,
+        claim.spec.storage_class_name,
+        deleting=claim.metadata.deletion_timestamp is not None,
+    )
 
 
 def refused_pods(deployment: Deployment) -> str | None:

@@ -113,6 +113,7 @@ CHAIN: Final = (
         settled=True,
     ),
     Check("SourceClaimNotFound", MODEL_AVAILABLE, placement.source_claim_not_found),
+    Check("ClaimTerminating", SCHEDULED, placement.claim_terminating),
     Check("ClaimPending", MODEL_AVAILABLE, placement.claim_pending),
     Check("SourceClaimPending", MODEL_AVAILABLE, placement.source_claim_pending),
     Check("PodsNotCreated", SCHEDULED, placement.pods_not_created),

@@ -46,6 +46,7 @@ class ClaimFacts:
     name: str
     phase: str
     storage_class: str
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,23 @@ def source_claim_not_found(seen: Observed) -> str | None:
     return f"{claim} does not exist in this namespace; create it, or name another claim"
 
 
+def claim_terminating(seen: Observed) -> str | None:
+    """Somebody deleted the model's own claim, which goes only after the pods that use it."""
+    if seen.claim is None or not seen.claim.deleting:
+        return None
+    # A replica's own claim goes with its pod, and no other pod waits for it.
+    said = f'persistentvolumeclaim "{seen.claim.name}" is being deleted'
+    pod = next((pod for pod in _refused(seen) if said in pod.scheduling_message), None)
+    if pod is None:
+        return None
+    users = [other.name for other in seen.pods if other.scheduled and not other.ended]
+    wait = f"once {', '.join(users)} has ended" if users else "once its last second is on the ledger"
+    return (
+        f"claim {seen.claim.name} is being deleted, so {pod.name} gets no node; {wait}, the claim is gone, made again"
+        " and the model fetched again: scale spec.serving.replicas to 0 and back to hasten it"
+    )
+
+
 def claim_pending(seen: Observed) -> str | None:
     """A claim that waits for its first consumer is not what its pods wait for."""
     claim = seen.claim
@@ -112,7 +129,9 @@ def claim_on_one_node(seen: Observed) -> str | None:
 def no_node_fits(seen: Observed) -> str | None:
     """Not where it is a claim that no node could do anything about."""
     pod = next(_refused(seen), None)
-    if pod is None or any(find(seen) for find in (source_claim_not_found, claim_pending, source_claim_pending)):
+    if pod is None or any(
+        find(seen) for find in (source_claim_not_found, claim_terminating, claim_pending, source_claim_pending)
+    ):
         return None
     return (
         f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
