@@ -181,7 +181,10 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ),
     ("ModelLoading", seen(pods=(STARTING,)), "ModelAvailable", "False", "fetching"),
     ("PodsNotReady", seen(pods=(pod(ready=False),)), "Available", "False", "0 of 1"),
-    ("TritonNotAnswering", seen(triton=(False, "connection refused")), "Available", "False", "connection refused"),
+    (
+        "TritonNotAnswering", seen(triton=(False, "no answer within 3 s at 10.0.0.1:8000")),
+        "Available", "False", "at 10.0.0.1:8000; see the pod's log, or let the operator's namespace reach port 8000",
+    ),
     ("TritonNotAsked", seen(triton=None), "Available", "Unknown", "not been asked"),
     ("RollingOut", seen(pods=(pod(template_hash="older"),)), "Ready", "False", "0 of 1"),
     ("RollingOut", seen(desired=2), "Ready", "False", "1 of 2"),

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from modelmeter.provision import containers, placement
 from modelmeter.provision.observed import Observed
 from modelmeter.provision.remedies import APPLY, with_remedy
+from modelmeter.provision.service import PORTS
 
 READY: Final = "Ready"
 MODEL_AVAILABLE: Final = "ModelAvailable"
@@ -56,7 +57,10 @@ def _apply_refused(seen: Observed) -> str | None:
 def _triton_not_answering(seen: Observed) -> str | None:
     if seen.triton is None or seen.triton[0]:
         return None
-    return f"Triton does not answer for the model at a ready pod: {seen.triton[1]}; see the pod's log"
+    return (
+        f"Triton does not answer for the model at a ready pod: {seen.triton[1]}; see the pod's log, or let the"
+        f" operator's namespace reach port {PORTS['http']} of the model's pods (NetworkPolicy, strict mTLS)"
+    )
 
 
 def _triton_not_asked(seen: Observed) -> str | None:
