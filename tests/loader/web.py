@@ -63,6 +63,14 @@ class Web:
             def do_HEAD(self) -> None:
                 self.do_GET()
 
+            def do_PUT(self) -> None:
+                """Take everything, and answer with it."""
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from modelmeter.errors import ModelmeterError
@@ -13,6 +15,7 @@ from modelmeter.settings import DEFAULT_LOADER_IMAGE, DEFAULT_NAMESPACE, Setting
 
 if TYPE_CHECKING:
     from modelmeter.cluster.client import Client
+    from modelmeter.cluster.clock import Clock
     from modelmeter.control.operator import Operator
 
 IDENTITY: Final = "modelmeter"
@@ -60,52 +63,67 @@ async def _operate(settings: Settings) -> None:
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
     from modelmeter.cluster.lease import Lease, this_host
-    from modelmeter.control.metrics import serve
-    from modelmeter.control.operator import Operator
 
+    told = _told_to_stop()
     clock = Clock()
     client = await Client.connect(clock)
     lease = Lease(client, clock, settings.namespace, this_host())
     try:
-        await lease.acquire()
-        holding = asyncio.create_task(lease.hold())
-        # Whoever becomes the writer lists first, for somebody else may have written last.
-        operator = Operator(client, clock, settings)
-        await operator.prepare()
-        log.info("%d ModelDeployments are known; statements are kept in %s", len(operator.accounts), settings.namespace)
-        if settings.metrics_port:
-            serve(operator, settings.metrics_port)
-        await _first_to_end(holding, asyncio.create_task(operator.run()), _watching(client, operator, settings))
-        await lease.release()
+        await _first_to_end(told.wait(), lease.acquire())
+        if not told.is_set():
+            await _first_to_end(told.wait(), lease.hold(), _work(client, clock, settings))
+            await lease.release()
     finally:
         await client.close()
 
 
-def _watching(client: Client, operator: Operator, settings: Settings) -> asyncio.Task[None]:
+def _told_to_stop() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT until kopf takes them over: the waiting for a Lease or for CRDs ends at once, too."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    return told
+
+
+async def _work(client: Client, clock: Clock, settings: Settings) -> None:
+    """Everything, from the first list to kopf's end."""
+    from modelmeter.control.metrics import serve
+    from modelmeter.control.operator import Operator
+
+    # Whoever becomes the writer lists first, for somebody else may have written last.
+    operator = Operator(client, clock, settings)
+    await operator.prepare()
+    log.info("%d ModelDeployments are known; statements are kept in %s", len(operator.accounts), settings.namespace)
+    if settings.metrics_port:
+        serve(operator, settings.metrics_port)
+    await _first_to_end(operator.run(), _watching(client, operator, settings))
+
+
+async def _watching(client: Client, operator: Operator, settings: Settings) -> None:
     """Kopf, which also ends at SIGTERM and SIGINT."""
     import kopf
 
     from modelmeter.handlers import memo, registry
 
     endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
-    return asyncio.create_task(
-        kopf.operator(
-            registry=registry(),
-            memo=memo(client, operator),
-            clusterwide=True,
-            standalone=True,
-            liveness_endpoint=endpoint,
-            identity=IDENTITY,  # type: ignore[arg-type]  # a str, of which kopf keeps the name to itself
-        )
+    await kopf.operator(
+        registry=registry(),
+        memo=memo(client, operator),
+        clusterwide=True,
+        standalone=True,
+        liveness_endpoint=endpoint,
+        identity=IDENTITY,  # type: ignore[arg-type]  # a str, of which kopf keeps the name to itself
     )
 
 
-async def _first_to_end(*tasks: asyncio.Task[None]) -> None:
+async def _first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
     """Wait until one ends, and end the others; what failed is raised."""
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    if pending:
-        await asyncio.wait(pending)
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
     for task in done:
         task.result()
