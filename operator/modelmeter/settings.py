@@ -23,6 +23,8 @@ class Settings:
     """Port of /healthz; 0 serves none."""
     metrics_port: int = 0
     """Port of /metrics; 0 serves none."""
+    pod_ip: str = ""
+    """Address of the operator's pod; empty outside a cluster."""
     status_writes_per_second: float = 20
     """At most so many status writes a second for the whole cluster."""
     apply_workers: int = 32
@@ -33,3 +35,8 @@ class Settings:
     """Pods and claims labelled by hand that are taken in at the same time."""
     capture_workers: int = 2
     """Models whose pods get their price profile at the same time: few, for pods that ended are released first."""
+
+    @property
+    def listen_host(self) -> str:
+        """All addresses of the pod's family: the kubelet and Prometheus ask at its first one."""
+        return "::" if ":" in self.pod_ip else "0.0.0.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         retention_months=arguments.retention_months,
         liveness_port=arguments.liveness_port,
         metrics_port=arguments.metrics_port,
+        pod_ip=os.environ.get("POD_IP", ""),
     )
     try:
         asyncio.run(_operate(settings))
@@ -95,7 +97,7 @@ async def _work(client: Client, clock: Clock, settings: Settings) -> None:
     await operator.prepare()
     log.info("%d ModelDeployments are known; statements are kept in %s", len(operator.accounts), settings.namespace)
     if settings.metrics_port:
-        serve(operator, settings.metrics_port)
+        serve(operator, settings.listen_host, settings.metrics_port)
     await _first_to_end(operator.run(), _watching(client, operator, settings))
 
 
@@ -105,7 +107,8 @@ async def _watching(client: Client, operator: Operator, settings: Settings) -> N
 
     from modelmeter.handlers import memo, registry
 
-    endpoint = f"http://0.0.0.0:{settings.liveness_port}/healthz" if settings.liveness_port else None
+    host = f"[{settings.listen_host}]" if ":" in settings.listen_host else settings.listen_host
+    endpoint = f"http://{host}:{settings.liveness_port}/healthz" if settings.liveness_port else None
     await kopf.operator(
         registry=registry(),
         memo=memo(client, operator),

@@ -63,6 +63,6 @@ def registry_of(operator: Operator) -> CollectorRegistry:
     return registry
 
 
-def serve(operator: Operator, port: int) -> None:
+def serve(operator: Operator, host: str, port: int) -> None:
     """Answer at /metrics, in a thread of its own, for as long as the process lives; OSError where the port is taken."""
-    start_http_server(port, registry=registry_of(operator))
+    start_http_server(port, host, registry=registry_of(operator))
