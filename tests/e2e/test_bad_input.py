@@ -58,6 +58,7 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"serving": {"resources": {"requests": {"memory": "4Gi"}, "limits": {"memory": "2Gi"}}}},
         ("spec.serving.resources", "a limit must not be below its request"),
     ),
+    ("an unknown backend", {"serving": {"backend": "torch"}}, ("spec.serving.backend", '"onnxruntime", "python"')),
     (
         "an amount that is none",
         {"serving": {"resources": {"requests": {"cpu": "lots"}}}},

@@ -104,6 +104,24 @@ def test_the_loader_reads_what_the_operator_writes(spec: dict[str, Any] | None, 
     assert list(read.labels) == ((spec or {}).get("model", {}).get("labels") or [])
 
 
+@pytest.mark.parametrize(
+    ("serving", "backend"),
+    [
+        ({}, "onnxruntime"),
+        ({"gpu": {"count": 0}}, "python"),
+        ({"backend": "python"}, "python"),
+        ({"gpu": {"count": 0}, "backend": "onnxruntime"}, "onnxruntime"),
+    ],
+    ids=str,
+)
+def test_a_gpu_that_is_paid_is_used_unless_the_spec_says_otherwise(
+    serving: dict[str, Any], backend: str, tmp_path: Any
+) -> None:
+    file = tmp_path / "model.json"
+    file.write_text(model_json(model({"model": {"source": "pvc://a/b"}, "serving": serving})))
+    assert LoadSpec.from_file(file).backend == backend
+
+
 def test_without_gpu_the_model_is_placed_on_the_cpu() -> None:
     cpu = model({"model": {"source": "pvc://a/b"}, "serving": {"gpu": {"count": 0}}})
     assert '"instanceKind": "KIND_CPU"' in model_json(cpu)

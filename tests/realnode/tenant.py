@@ -23,7 +23,8 @@ class Tenant(User):
         super().__init__(cluster, name, checkpoints(cluster, name))
         self.name = name
         self.watcher = ContainerWatcher(cluster, name)
-        serving = {"resources": SMALL, "gpu": {"product": "NVIDIA-L4"}, **spec.pop("serving", {})}
+        # The stand-in for Triton's image has the Python backend alone.
+        serving = {"resources": SMALL, "gpu": {"product": "NVIDIA-L4"}, "backend": "python", **spec.pop("serving", {})}
         self.apply(model(name, serving=serving, **spec))
         self.uid = self.get(MODELS, name)["metadata"]["uid"]
 

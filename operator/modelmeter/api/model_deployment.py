@@ -129,6 +129,11 @@ class Serving(Struct):
     image: Annotated[str, Field(min_length=1, max_length=512)] = "nvcr.io/nvidia/tritonserver:25.10-py3"
     """Triton image."""
     gpu: Gpu = Gpu()
+    backend: Literal["onnxruntime", "python"] | None = None
+    """Triton's backend that runs the model: onnxruntime, Triton's own, on the GPU where there is one; python, by an
+    onnxruntime that the loader brings along, on the CPU alone, whatever gpu says.
+
+    Not given: onnxruntime where gpu.count is 1 or more, else python."""
     resources: Annotated[
         Resources, Field(json_schema_extra=rules(rule(ENOUGH, "a limit must not be below its request")))
     ] = Resources()
@@ -142,6 +147,10 @@ class Serving(Struct):
     """ServiceAccount of the pods, for a source that knows it (workload identity); empty: the namespace's default."""
     image_pull_secrets: Annotated[list[LocalObjectReference], Field(max_length=16)] = []
     env: Annotated[list[EnvVar], Field(max_length=100)] = []
+
+    def effective_backend(self) -> Literal["onnxruntime", "python"]:
+        """The backend, chosen where none is given: python would leave a GPU idle."""
+        return self.backend or ("onnxruntime" if self.gpu.count else "python")
 
 
 AccessMode = Literal["ReadWriteOnce", "ReadWriteMany"]

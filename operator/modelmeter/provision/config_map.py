@@ -21,6 +21,7 @@ def config_map_name(model: ModelDeployment) -> str:
 def model_json(model: ModelDeployment) -> str:
     """The loader's spec, as loader/spec.py reads it."""
     spec, serving = model.spec.model, model.spec.serving
+    backend = serving.effective_backend()
     return json.dumps(
         {
             "name": model.name,
@@ -32,6 +33,8 @@ def model_json(model: ModelDeployment) -> str:
             "maxQueueDelayMicroseconds": serving.batching.max_queue_delay_microseconds,
             "instanceKind": "KIND_GPU" if serving.gpu.count else "KIND_CPU",
             "claimDirectory": SOURCE_DIRECTORY,
+            # The loader's own default is not named.
+            **({"backend": backend} if backend != "python" else {}),
         },
         indent=2,
         ensure_ascii=False,
