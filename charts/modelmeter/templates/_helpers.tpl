@@ -10,7 +10,11 @@ app.kubernetes.io/component: operator
 {{- end }}
 
 {{- define "modelmeter.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
 {{- end }}
 
 {{- /* What the operator's pod and the release hook's have in common. */}}
