@@ -218,9 +218,11 @@ def _environment(home: Path) -> dict[str, str]:
     name = sysconfig.get_config_var("INSTSONAME")
     if not str(name).startswith("libpython3.") or ".so" not in str(name):
         name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
-    if not (library / name).exists() and not (library / sysconfig.get_config_var("MULTIARCH") / name).exists():
+    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
+    if not any((folder / name).exists() for folder in (library, library / multiarch)):
         raise TritonError(
-            f"Triton's Python backend needs {name}: install libpython, or a Python built with --enable-shared"
+            f"Triton's Python backend needs {name}: install the package {str(name).partition('.so')[0]} (Debian), or"
+            " take a Python built with --enable-shared"
         )
     paths = [str(library), str(home / "nvidia_pytriton.libs"), os.environ.get("LD_LIBRARY_PATH", "")]
     return {

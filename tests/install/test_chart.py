@@ -16,7 +16,14 @@ DIGEST = f"sha256:{'0a' * 32}"
 
 def helm_template(*options: str) -> subprocess.CompletedProcess[str]:
     """`helm template` of the chart."""
-    command = [str(binaries() / "helm"), "template", "modelmeter", "charts/modelmeter", "--set=crds.enabled=false", *options]
+    command = [
+        str(binaries() / "helm"),
+        "template",
+        "modelmeter",
+        "charts/modelmeter",
+        "--set=crds.enabled=false",
+        *options,
+    ]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

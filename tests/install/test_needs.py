@@ -9,6 +9,7 @@ import pytest
 
 from tests.cluster.errors import ClusterError
 from tests.cluster.node import needs
+from tests.cluster.triton import PYTHONS
 from tests.generate import ROOT
 
 
@@ -25,3 +26,13 @@ def test_what_is_missing_is_said_with_its_remedy(monkeypatch: pytest.MonkeyPatch
         needs.require()
     monkeypatch.setattr(needs.os, "geteuid", lambda: 1000)
     assert any(line.startswith("root is needed") for line in needs.missing())
+
+
+def test_make_and_the_readme_name_the_pythons_that_triton_runs_under() -> None:
+    first, last = (f"{version[0]}, {version[1]}" for version in (min(PYTHONS), max(PYTHONS)))
+    makefile, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "README.md"))
+    assert f"({first}) <= sys.version_info[:2] <= ({last})" in makefile
+    said = " or ".join(f"{major}.{minor}" for major, minor in PYTHONS)
+    assert f"Python {said}" in makefile
+    assert f"Python {said}" in readme
+    assert "libpython" in readme
