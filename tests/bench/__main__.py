@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from tests.bench import scenarios
 from tests.bench.figures import render
 from tests.bench.load import connected
 from tests.bench.scenarios import Bench, BenchError, Sizes
+from tests.cluster import signals
 from tests.cluster.chart import install
 from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterError
@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="1 is 200 models, 5,000 pods and a burst of 1,000")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.interrupt()
     try:
         run(options.scale)
     except KeyboardInterrupt:

@@ -29,6 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from tests.cluster import signals
+
 # tritonserver 2.51.0, for the CPU, with the Python backend alone.
 PYTRITON: Final = "nvidia-pytriton==0.7.0"
 # What its Python backend was built against, for the interpreters that its stub and this numpy both know.
@@ -296,7 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("http", "grpc", "metrics"):
         parser.add_argument(f"--{name}-port", type=int, default=getattr(Ports(), name))
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.interrupt()
     ports = Ports(options.http_port, options.grpc_port, options.metrics_port)
     try:
         with Triton(options.dir, options.repository, ports) as triton:

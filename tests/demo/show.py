@@ -29,6 +29,10 @@ class DemoError(Exception):
     """A step did not do what it should."""
 
 
+class WatchEndedError(Exception):
+    """The user ended a watch that has no end: all that was to be shown was seen to work."""
+
+
 def say(text: str) -> None:
     """One line of the show."""
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
@@ -83,6 +87,10 @@ def watch(user: User, seconds: int) -> None:
             time.sleep(seconds)
         else:
             process.wait()
+    except KeyboardInterrupt:
+        if seconds:
+            raise
+        raise WatchEndedError from None
     finally:
         process.terminate()
         process.wait()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.cluster import signals
 from tests.cluster.errors import ClusterError
 from tests.faults import matrix
 from tests.faults.cases import Case, short, whole
@@ -65,7 +65,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.mutation and not options.only:
         options.only = [MUTATIONS[options.mutation].found_by]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.interrupt()
     try:
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)
