@@ -31,11 +31,20 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--namespace", default=DEFAULT_NAMESPACE, help="where the CostStatements are kept")
     parser.add_argument("--loader-image", default=DEFAULT_LOADER_IMAGE, help="image of the pods' init container")
     parser.add_argument(
-        "--retention-months", type=int, default=0, help="delete statements so many months after their own; 0 keeps all"
+        "--retention-months",
+        type=_months,
+        default=0,
+        help="delete statements so many months after their own; 0 keeps all",
     )
     parser.add_argument("--liveness-port", type=int, default=8080, help="port of /healthz; 0 serves none")
     parser.add_argument("--metrics-port", type=int, default=0, help="port of /metrics; 0 serves none")
     parser.set_defaults(run=run)
+
+
+def _months(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("must be 0 or more whole months")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
