@@ -53,7 +53,6 @@ def model(spec: dict[str, Any] | None = None) -> ModelDeployment:
                 "name": "intent",
                 "uid": "0f0f0f0f-1111",
                 "generation": 3,
-                "creationTimestamp": "2026-11-10T00:00:00Z",
             },
             "spec": spec or {"model": {"source": "https://models.example/intent.tar.gz"}},
         }
@@ -72,7 +71,6 @@ def pod(name: str = "intent-1", **facts: Any) -> PodFacts:
         HASH,
         scheduled=True,
         ready=True,
-        node="l4-0",
         loader_exit_code=0,
         loader_message=loaded(sha256="ab", bytes=90_000_000),
     )

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from modelmeter.api.base import parse
 from modelmeter.api.model_deployment import ModelDeploymentSpec
 from modelmeter.api.price_book import PriceBookSpec
-from modelmeter.api.scalars import instant
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDeployment:
-    """A ModelDeployment at one generation; `deleted` is its deletionTimestamp."""
+    """A ModelDeployment at one generation."""
 
     namespace: str
     name: str
     uid: str
     generation: int
-    created: datetime
-    deleted: datetime | None
     spec: ModelDeploymentSpec
 
 
@@ -37,14 +33,11 @@ class PriceBook:
 def model_deployment(body: Mapping[str, Any]) -> ModelDeployment:
     """Parse an object of the API server; SpecError where the spec cannot work."""
     metadata = body["metadata"]
-    deleted = metadata.get("deletionTimestamp")
     return ModelDeployment(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         generation=metadata["generation"],
-        created=instant(metadata["creationTimestamp"]),
-        deleted=instant(deleted) if deleted else None,
         spec=parse(ModelDeploymentSpec, body.get("spec"), "spec"),
     )
 

@@ -15,7 +15,6 @@ import yaml
 from modelmeter.api.base import parse
 from modelmeter.api.estimate import EstimateSpec
 from modelmeter.api.resources import ModelDeployment, model_deployment, price_book
-from modelmeter.api.scalars import rfc3339
 from modelmeter.cluster.clock import Clock
 from modelmeter.control.estimating import hourly_terms
 from modelmeter.errors import ModelmeterError, SpecError
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _estimate(documents: list[Document], file: str, output: str, now: datetime) -> str:
     estimates = [parse(EstimateSpec, entry.get("spec"), "spec") for entry in documents if entry["kind"] == "Estimate"]
-    models = [_as_created(entry, now) for entry in documents if entry["kind"] == "ModelDeployment"]
+    models = [_as_created(entry) for entry in documents if entry["kind"] == "ModelDeployment"]
     if len(estimates) + len(models) != 1:
         raise SpecError(file, f"holds {len(estimates) + len(models)} of ModelDeployment and Estimate; give one a file")
     if estimates:
@@ -97,11 +96,10 @@ def _rows(terms: Iterable[Term]) -> list[Row]:
     return [(term.category, term.name, term.quantity, term.unit, term.unit_price, term.amount) for term in terms]
 
 
-def _as_created(document: Document, now: datetime) -> ModelDeployment:
+def _as_created(document: Document) -> ModelDeployment:
     """The resource as the API server would hold it right after `kubectl apply`."""
-    made = {"uid": "", "generation": 1, "creationTimestamp": rfc3339(now)}
+    made = {"uid": "", "generation": 1}
     metadata = {"namespace": "default", **document["metadata"], **made}
-    metadata.pop("deletionTimestamp", None)
     return model_deployment({"spec": document.get("spec"), "metadata": metadata})
 
 

@@ -33,7 +33,6 @@ def pod_facts(pod: Pod) -> PodFacts:
         scheduled=bool(pod.spec.node_name),
         scheduling_message=scheduled.message if scheduled else "",
         ready=ready is not None and ready.status == "True" and not ended,
-        node=pod.spec.node_name,
         deleting=pod.metadata.deletion_timestamp is not None,
         ends_by=pod.metadata.deletion_timestamp,
         ended=ended,

@@ -19,7 +19,6 @@ class PodFacts:
     scheduling_message: str = ""
     """The scheduler's own text, where it found no node."""
     ready: bool = False
-    node: str = ""
     deleting: bool = False
     ends_by: datetime | None = None
     """When a pod that is being deleted should have ended; None of one that is not."""
