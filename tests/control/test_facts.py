@@ -64,3 +64,10 @@ def test_the_loader_runs_only_once_the_kubelet_says_so(state: dict[str, Any], ru
 def test_a_claim_says_that_it_is_being_deleted(metadata: dict[str, Any], deleting: bool) -> None:
     claim = msgspec.convert({"metadata": {"name": "intent-models", "uid": "u", **metadata}}, type=Claim)
     assert claim_facts(claim).deleting is deleting
+
+
+def test_a_mesh_s_init_containers_are_not_the_loader() -> None:
+    statuses = [{"name": "istio-init", "state": {"terminated": {"exitCode": 0}}}, {"name": "proxy", "state": RUNNING}]
+    body = {"metadata": {"name": "intent-1", "uid": "u"}, "status": {"initContainerStatuses": statuses}}
+    facts = pod_facts(msgspec.convert(body, type=Pod))
+    assert (facts.loader_running, facts.loader_exit_code) == (False, None)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Pod, Terminated, Waiting
 from modelmeter.provision.observed import ClaimFacts, PodFacts
+from modelmeter.provision.pod import LOADER
 from modelmeter.provision.workload import TEMPLATE_HASH
 
 
@@ -24,7 +25,8 @@ def pod_facts(pod: Pod) -> PodFacts:
         ),
         ("", Waiting()),
     )
-    exit_code, message = _loader(status.init_container_statuses)
+    loader = next((entry for entry in status.init_container_statuses if entry.name == LOADER), ContainerStatus())
+    exit_code, message = _loader_end(loader)
     restarted, last = _last_end(status.container_statuses)
     ended = status.phase in TERMINAL
     return PodFacts(
@@ -43,7 +45,7 @@ def pod_facts(pod: Pod) -> PodFacts:
         ended_container=restarted.name,
         ended_reason=last.reason,
         ended_exit_code=last.exit_code,
-        loader_running=any(entry.state.running is not None for entry in status.init_container_statuses),
+        loader_running=loader.state.running is not None,
         loader_exit_code=exit_code,
         loader_message=message,
     )
@@ -75,10 +77,9 @@ def _last_end(statuses: Iterable[ContainerStatus]) -> tuple[ContainerStatus, Ter
     return ContainerStatus(), Terminated()
 
 
-def _loader(statuses: Iterable[ContainerStatus]) -> tuple[int | None, str]:
+def _loader_end(loader: ContainerStatus) -> tuple[int | None, str]:
     """How the init container ended, the last time that it did."""
-    for entry in statuses:
-        for state in (entry.state, entry.last_state):
-            if state.terminated is not None:
-                return state.terminated.exit_code, state.terminated.message
+    for state in (loader.state, loader.last_state):
+        if state.terminated is not None:
+            return state.terminated.exit_code, state.terminated.message
     return None, ""
