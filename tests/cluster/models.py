@@ -31,8 +31,8 @@ def load(cluster: Cluster, namespace: str, name: str, directory: Path) -> Path:
     claims = directory / "claim"
     if not claims.exists():
         shutil.copytree(minilm_directory(), claims / "minilm")
-    # No GPU here, and a Triton with the Python backend alone: the same model, placed on the CPU.
-    spec |= {"claimDirectory": str(claims), "instanceKind": "KIND_CPU", "backend": "python"}
+    # No GPU here: the same model, placed on the CPU.
+    spec |= {"claimDirectory": str(claims), "instanceKind": "KIND_CPU"}
     file = directory / "model.json"
     file.write_text(json.dumps(spec), encoding="utf-8")
     repository = directory / "repository"

