@@ -47,5 +47,6 @@ def test_what_is_wrong_with_ledgers_is_counted() -> None:
         "modelmeter_ledger_broken_models 2.0",
         "modelmeter_ledger_unwritten_models 0.0",
         "modelmeter_ledger_lost_models 0.0",
+        "modelmeter_unread_pods 0.0",
         "modelmeter_metering_queue_models 1.0",
     ]

@@ -139,6 +139,43 @@ class Totals(Struct):
     """Of whole GPUs: parts of GPUs are added exactly and rounded once."""
 
 
+class Inference(Struct):
+    """What the model's servers counted since `since`, each request once; nanoseconds are sums."""
+
+    since: Instant
+    """When counting began: with the model, or with the first operator that counts."""
+    read_at: Instant | None = None
+    """The latest reading; absent where no server was read yet."""
+    answered: Integer = "0"
+    """Requests that the ensemble answered."""
+    failed: Integer = "0"
+    """Failures as Triton counts them."""
+    inferences: Integer = "0"
+    """Texts in the answered requests."""
+    request_nanoseconds: Integer = "0"
+    """From the receipt of answered requests to their answers."""
+    compute_nanoseconds: Integer = "0"
+    """The part of it that the steps computed."""
+    executions: Integer = "0"
+    """Batches that the BERT step ran, those of its warm-up among them."""
+    executed: Integer = "0"
+    """Texts in these batches."""
+    busy_nanoseconds: Integer = "0"
+    """How long these batches took, each once."""
+    unread_runs: Annotated[int, Field(ge=0)] = 0
+    """Runs of a server that ended after a reading that was not their last: what they did since is not counted."""
+    readings: Annotated[
+        dict[str, Annotated[str, Field(pattern=r"^[0-9]+( [0-9]+){10}$", max_length=400)]], Field(max_length=5000)
+    ] = {}
+    """Pod UID to the reading up to which it is posted: restarts, Unix time, 1 where it was told to end, and the
+    eight counters above in their order."""
+    carried_compute: ExactDecimal = "0"
+    """Compute cost of serving on earlier, closed pages since `since`; before it, with a minus, on this page."""
+    carried_gpu_seconds: Integer = "0"
+    """GPUs or parts of them x seconds, likewise: a part counts as one device."""
+    carried_replica_seconds: Integer = "0"
+
+
 class CostStatementSpec(Struct):
     """A ledger page. A closed page never changes."""
 
@@ -166,4 +203,5 @@ class CostStatementSpec(Struct):
     settled: Annotated[list[Settled], Field(max_length=5000)] = []
     """UIDs posted in full whose objects may still exist."""
     carried: Carried = Carried()
+    inference: Inference | None = None
     totals: Totals = Totals()

@@ -137,6 +137,36 @@ class Cost(CostParts):
     """Part of the total that rests on an estimate; usage.estimated says why."""
 
 
+class Inference(Struct):
+    """What the model's servers answered since `since`, and what that cost. What is unknown is absent."""
+
+    since: Instant
+    """When counting began: with the model, or with the first operator that counts."""
+    read_at: Instant | None = None
+    """When a server was last read."""
+    requests: Integer | None = None
+    """Requests that were answered, by the statistics of the ensemble that callers see."""
+    failures: Integer | None = None
+    """Requests that failed or were refused, as Triton counts them: some releases count one twice."""
+    inferences: Integer | None = None
+    """Texts in the answered requests: one may carry a batch."""
+    mean_batch: Amount | None = None
+    """Texts per execution of the BERT step, its warm-up included."""
+    mean_queue_microseconds: Amount | None = None
+    """Per answered request: from its receipt to its answer, without what was computed."""
+    mean_compute_microseconds: Amount | None = None
+    """Per answered request: what its steps computed; a batch counts in full for each request in it."""
+    cost_per1000: Annotated[Amount | None, Field(alias="costPer1000")] = None
+    """Compute cost of serving since `since`, idle time included, per 1,000 inferences, in cost.currency."""
+    busy_share: Amount | None = None
+    """Time in which the BERT step ran, of the time in which its GPUs (or parts) were held; without GPUs, its pods."""
+    idle_cost: Amount | None = None
+    """Compute cost of serving since `since` x (1 - busyShare), in cost.currency."""
+    unread_runs: int = 0
+    """Servers that ended or loaded the model again after a reading that was not their last: what they did since is
+    in no figure here."""
+
+
 class ModelStatus(Struct):
     """The model as the loader left it."""
 
@@ -170,3 +200,4 @@ class ModelDeploymentStatus(Struct):
     model: ModelStatus | None = None
     usage: Usage | None = None
     cost: Cost | None = None
+    inference: Inference | None = None

@@ -31,3 +31,8 @@ HELD_AT_FIRST = f"{GROUP}/held-at-first"
 """Annotation on pods: what the pod held when it was first seen, for it may be resized in place."""
 
 FIELD_MANAGER = "modelmeter"
+
+
+def bert_name(model: str) -> str:
+    """The step of a model's ensemble that runs BERT; it carries the ensemble's name, for a server may have several."""
+    return f"{model}-bert"

@@ -17,7 +17,7 @@ SAID_BYTES: Final = 512
 
 async def model_ready(address: str, port: int, model: str) -> tuple[bool, str]:
     """Whether the Triton at a pod's address serves `model` at its HTTP port, and what it said where it does not."""
-    host = f"[{address}]" if ":" in address else address
+    host = host_of(address)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with (
@@ -35,6 +35,11 @@ async def model_ready(address: str, port: int, model: str) -> tuple[bool, str]:
         return False, f"{_why(error.os_error)} at {host}:{port}"
     except aiohttp.ClientError as error:
         return False, f"{error} at {host}:{port}"
+
+
+def host_of(address: str) -> str:
+    """A pod's address as it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _why(error: OSError) -> str:

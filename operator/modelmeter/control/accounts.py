@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from modelmeter.api.model_deployment_status import Condition, ModelDeploymentSta
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.api.scalars import instant
 from modelmeter.cluster.statements import Stored
+from modelmeter.meter.counting import Reading
 from modelmeter.meter.page import Page
 
 
@@ -61,8 +62,19 @@ class Account:
     """Kind and name of each child to its UID and the version that our last apply left: else it has drifted."""
     told: dict[str, datetime] = field(default_factory=dict)
     """Reason to when it was last told as an event."""
+    readings: dict[str, tuple[Reading, ...]] = field(default_factory=dict)
+    """Pod UID to what its Triton said and is not on the page yet, in order of time."""
+    counts_due: bool = False
+    """It is time to write them, though nothing else has to be written."""
     torn_down: bool = False
     """After deletion: no child is left that could still cost."""
+
+    def posted(self, readings: Iterable[Reading]) -> None:
+        """Forget readings that are on the page."""
+        for reading in readings:
+            left = tuple(kept for kept in self.readings.pop(reading.uid, ()) if kept is not reading)
+            if left:
+                self.readings[reading.uid] = left
 
 
 def account_of(body: Mapping[str, Any]) -> Account:

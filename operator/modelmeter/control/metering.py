@@ -18,6 +18,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, statement_name
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.counting import counts_of
 from modelmeter.control.holdings import Holdings
 from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
@@ -26,6 +27,7 @@ from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound, Unm
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, Facts
 from modelmeter.meter.account import account as account_for
+from modelmeter.meter.counting import news
 from modelmeter.meter.ledger import Terms
 from modelmeter.meter.objects import Claim, Metadata, Pod
 from modelmeter.meter.observe import claims_of
@@ -114,6 +116,7 @@ class Metering:
                 until=account.deleted,
             ),
             ended=account.deleted is not None and not self._anything_left(account),
+            counts=counts_of(account, self._belongings),
         )
 
     def tariff(self, account: Account) -> Tariff | None:
@@ -144,6 +147,13 @@ class Metering:
         self._changed(uid)
         for waiting in self._awaiting.pop(uid, ()):
             self.queue.add(waiting)
+
+    def count(self, account: Account) -> None:
+        """Write what was read of the model's servers, if it is news."""
+        tally = account.page.tally if account.page else None
+        if tally is not None and news(tally, counts_of(account, self._belongings).readings):
+            account.counts_due = True
+            self.queue.add(account.ref.uid)
 
     async def bring_up_to_date(self, account: Account, through: datetime) -> None:
         """Post everything up to a moment, settled or not."""
@@ -178,6 +188,9 @@ class Metering:
         for written in (*outcome.closed, outcome.page):
             if account.stored is None or written != account.page:
                 await self._store(account, written)
+        if outcome.counted:
+            account.posted(facts.counts.readings)
+            account.counts_due = False
         for uid in outcome.vanished:
             message = (
                 f"pod or claim {uid} vanished uncounted, for somebody took off its finalizer {METERING_FINALIZER};"

@@ -37,6 +37,11 @@ GAUGES: Final = (
         lambda operator: sum(account.ledger_lost is not None for account in operator.accounts),
     ),
     Gauge(
+        "modelmeter_unread_pods",
+        "Pods whose Triton did not tell its statistics when it was last asked.",
+        lambda operator: operator.counting.unread_pods(),
+    ),
+    Gauge(
         "modelmeter_metering_queue_models",
         "Models that wait for their page to be looked at, or whose page is looked at.",
         lambda operator: len(operator.metering.queue),

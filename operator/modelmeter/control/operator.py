@@ -21,6 +21,7 @@ from modelmeter.control.accounts import Account, Accounts, account_of, priced_si
 from modelmeter.control.adopting import Adopting
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.capturing import Capturing
+from modelmeter.control.counting import Counting
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
 from modelmeter.control.profiling import Profiling
@@ -42,6 +43,8 @@ SHORTEST_REFRESH: Final = timedelta(seconds=5)
 LONGEST_REFRESH: Final = timedelta(seconds=60)
 REFRESH_PER_MODEL: Final = timedelta(milliseconds=300)
 """How much each model lengthens the refresh of all: at most 3.3 writes a second while nothing happens."""
+SHORTEST_COUNT: Final = timedelta(seconds=60)
+"""How often a model's counts make a write of their own at the most; many models lengthen that, too."""
 SILENCE: Final = timedelta(seconds=60)
 """A tick that is older than this means that the operator hangs."""
 
@@ -77,8 +80,10 @@ class Operator:
         self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
+        self.counting = Counting(self.view, self.belongings, clock)
         self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
         self._published: dict[str, datetime] = {}
+        self._counted: dict[str, datetime] = {}
         self._ticked: datetime | None = None
 
     async def prepare(self, patience_seconds: float | None = None) -> datetime:
@@ -104,6 +109,7 @@ class Operator:
                 self.capturing.queue.run(self._settings.capture_workers),
                 self.adopting.queue.run(self._settings.adopt_workers),
                 self.probing.queue.run(self._settings.apply_workers),
+                self.counting.run(self._settings.read_workers),
                 self.publishing.queue.run(1),
                 self.retaining.run(),
                 self._tick(),
@@ -159,6 +165,7 @@ class Operator:
             left = list(self.belongings.objects(account))
             self.accounts.remove(account)
             self._published.pop(ref.uid, None)
+            self._counted.pop(ref.uid, None)
             for kind, item in left:
                 self.adopting.changed(self.belongings.owner(item.metadata), kind, item)
         elif LEDGER_FINALIZER in account.finalizers:
@@ -185,6 +192,7 @@ class Operator:
             if isinstance(item, Pod):
                 self.capturing.pod_changed(account, item)
                 self.probing.pod_changed(account, item, gone)
+                self.counting.pod_changed(item, gone)
 
     def _child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:
         self.provisioning.child_changed(kind, child, gone)
@@ -200,12 +208,16 @@ class Operator:
         """What only time brings: fresh figures, an advance of T, a month's end."""
         while True:
             now = self._ticked = self._clock()
-            refresh = min(LONGEST_REFRESH, max(SHORTEST_REFRESH, REFRESH_PER_MODEL * len(self.accounts)))
+            each = REFRESH_PER_MODEL * len(self.accounts)
+            refresh = min(LONGEST_REFRESH, max(SHORTEST_REFRESH, each))
             for account in self.accounts:
                 uid = account.ref.uid
                 page = account.page
                 if page is None or now - page.posted_through >= ADVANCE_EVERY or now >= month_end(page.month):
                     self.metering.queue.add(uid)
+                if account.readings and now - self._counted.setdefault(uid, now) >= max(SHORTEST_COUNT, each):
+                    self._counted[uid] = now
+                    self.metering.count(account)
                 if now - self._published.setdefault(uid, now) >= refresh:
                     self._published[uid] = now
                     self.publishing.queue.add(uid)

@@ -19,7 +19,7 @@ from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, LedgerError, NotFound
-from modelmeter.meter import publish
+from modelmeter.meter import inference, publish
 from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.claim import one_node
@@ -144,6 +144,7 @@ class Publishing:
             else shown.cost
             if shown
             else None,
+            inference=inference.status(page) if page else shown.inference if shown else None,
         )
 
     async def _write(self, account: Account, status: ModelDeploymentStatus) -> bool:

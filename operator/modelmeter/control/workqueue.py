@@ -56,15 +56,15 @@ class WorkQueue:
             self._waiting.setdefault(key)
         self._filled.set()
 
-    def add_later(self, key: str, seconds: float) -> None:
+    def add_later(self, key: str, seconds: float, urgent: bool = False) -> None:
         """Work on `key` in a while, unless it is added before; the latest call holds."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._due, key)
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._due, key, urgent)
 
-    def _due(self, key: str) -> None:
+    def _due(self, key: str, urgent: bool) -> None:
         del self._timers[key]
-        self.add(key)
+        self.add(key, urgent)
 
     async def run(self, workers: int) -> None:
         """Work until cancelled."""

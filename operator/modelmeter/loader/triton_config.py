@@ -10,6 +10,7 @@ from typing import Any, Final
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from modelmeter.api.names import bert_name
 from modelmeter.loader.spec import LoadSpec
 
 # Requests that may wait, in batches: beyond it Triton refuses at once rather than queue without end.
@@ -26,11 +27,6 @@ Tensors = tuple[tuple[str, Any, int], ...]
 def tokenizer_name(name: str) -> str:
     """Return the member's name; it carries the ensemble's, for several models may share one server."""
     return f"{name}-tokenizer"
-
-
-def bert_name(name: str) -> str:
-    """Return the member's name."""
-    return f"{name}-bert"
 
 
 def tokenizer(spec: LoadSpec) -> Any:

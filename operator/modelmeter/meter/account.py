@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import Final
 
 from modelmeter.errors import LedgerError
-from modelmeter.meter import cost, sums
+from modelmeter.meter import cost, inference, sums
 from modelmeter.meter.holding import STORAGE, Holding
+from modelmeter.meter.inference import NO_COUNTS, Counts
 from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
@@ -45,6 +46,7 @@ class Facts:
     """Nothing of the model is left that could still cost: the last page may close."""
     advance: bool = False
     """Post everything up to now, though it is not time yet."""
+    counts: Counts = NO_COUNTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Outcome:
     """More has ended than is settled in one write: write and release, then ask again."""
     vanished: tuple[str, ...] = ()
     """UIDs that were open and no longer exist: somebody took off their finalizer. What they held since T is lost."""
+    counted: bool = False
+    """The readings of `counts` are on the page."""
 
 
 def account(page: Page, facts: Facts) -> Outcome:
@@ -68,6 +72,7 @@ def account(page: Page, facts: Facts) -> Outcome:
         _, page = roll(page)
     facts = _dated(facts)
     tariff, was_open = facts.tariff, page.open.keys()
+    before, existing = page, {held.uid for held in facts.holdings}
     if not page.currency:
         page = replace(page, currency=tariff.currency)
     if facts.price_book:
@@ -90,13 +95,19 @@ def account(page: Page, facts: Facts) -> Outcome:
     if due:
         page = advance(page, facts.holdings, facts.now, tariff, facts.terms)
     if due or finished:
-        page = forget(page, (held.uid for held in facts.holdings), facts.now)
+        page = forget(page, existing, facts.now)
     if facts.ended and not more:
         page = replace(page, closed=True, ended=True)
+    # Counts ride on what is written anyway: they never make a write of their own before it is time.
+    counted = page != before or facts.counts.due
+    if counted:
+        page = inference.tallied(page, before.settled, facts.counts, facts.now)
+    if page.tally is None and due:
+        page = inference.begin(page, facts.now)
     for written in (*closed, page):
         check(written)
-    vanished = (was_open - page.open.keys()) - {held.uid for held in facts.holdings}
-    return Outcome(tuple(closed), page, more, tuple(sorted(vanished)))
+    vanished = (was_open - page.open.keys()) - existing
+    return Outcome(tuple(closed), page, more, tuple(sorted(vanished)), counted)
 
 
 def live_page(page: Page, facts: Facts) -> Page:
@@ -107,7 +118,8 @@ def live_page(page: Page, facts: Facts) -> Page:
         _, page = roll(page)
     facts = _dated(facts)
     tariff = tariff_of(page, facts.tariff)
-    return advance(page, facts.holdings, facts.now, tariff, facts.terms)
+    shown = advance(page, facts.holdings, facts.now, tariff, facts.terms)
+    return inference.tallied(shown, page.settled, facts.counts, facts.now)
 
 
 def check(page: Page) -> None:

@@ -26,7 +26,8 @@ DISPLAY_DIGITS: Final = 4
 CATEGORIES: Final = ("compute", "storage", "labour", "operations")
 OVERHEADS: Final = ("labour/", "operations/")
 
-CATEGORY_OF_ITEM: Final = {GPU: "compute", CPU: "compute", MEMORY: "compute", STORAGE: "storage"}
+COMPUTE: Final = (GPU, CPU, MEMORY)
+CATEGORY_OF_ITEM: Final = {**dict.fromkeys(COMPUTE, "compute"), STORAGE: "storage"}
 
 PERIOD_SECONDS: Final = {
     "hour": HOUR_SECONDS,

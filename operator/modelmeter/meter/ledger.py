@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from modelmeter.api.cost_statement import Overhead
-from modelmeter.meter import cost, sums
+from modelmeter.meter import cost, inference, sums
 from modelmeter.meter.holding import Holding
 from modelmeter.meter.page import Page, Past, month_end, month_of
 from modelmeter.meter.posting import Mark, Posting
@@ -135,6 +135,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         open=page.open,
         settled=page.settled,
         past=carry(page),
+        tally=inference.carried(page),
     )
     return replace(page, closed=True), following
 

@@ -23,6 +23,8 @@ from modelmeter.api.cost_statement import (
 )
 from modelmeter.api.cost_statement import Profile as ApiProfile
 from modelmeter.api.scalars import instant, rfc3339
+from modelmeter.meter import counting
+from modelmeter.meter.counting import Tally
 from modelmeter.meter.holding import Profile
 
 
@@ -97,6 +99,8 @@ class Page:
     open: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settled: Mapping[str, datetime | None] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    tally: Tally | None = None
+    """None on the pages of operators that did not count."""
 
 
 def month_of(at: datetime) -> str:
@@ -127,7 +131,7 @@ def months_before(at: datetime, months: int) -> str:
 
 def first_page(model: ModelRef, created: datetime) -> Page:
     """The first page of a model, which begins with the model."""
-    return Page(model, month_of(created), created)
+    return Page(model, month_of(created), created, tally=Tally(created))
 
 
 def from_spec(spec: CostStatementSpec) -> Page:
@@ -186,6 +190,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
             },
             _fractions(spec.carried.estimates or {}),
         ),
+        tally=counting.from_spec(spec.inference) if spec.inference else None,
     )
 
 
@@ -246,6 +251,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
             or None,
             estimates=_texts(page.past.estimates) or None,
         ),
+        inference=counting.to_spec(page.tally) if page.tally else None,
         totals=totals,
     )
 

@@ -12,6 +12,7 @@ from modelmeter.provision.labels import selector_labels
 from modelmeter.provision.service import PORTS
 
 LOADER: Final = "loader"
+TRITON: Final = "triton"
 GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 USER_ID: Final = 1000
 """triton-server's in NVIDIA's images; the loader writes as the same user."""
@@ -98,7 +99,7 @@ def _triton(model: ModelDeployment) -> dict[str, Any]:
     resources = serving.resources.effective()
     alive, ready = "/v2/health/live", f"/v2/models/{model.name}/ready"
     return {
-        "name": "triton",
+        "name": TRITON,
         "image": serving.image,
         "command": ["tritonserver"],
         "args": [

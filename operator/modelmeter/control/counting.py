@@ -1,0 +1,169 @@
+"""Reads the statistics of every ready pod now and then, and of one that is told to end until it no longer answers.
+
+Readings wait on the account until its page is written; they hold up neither a write nor a release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+import aiohttp
+
+from modelmeter.api.names import bert_name
+from modelmeter.cluster.statistics import Statistics, Unread, read_statistics
+from modelmeter.control.accounts import Account
+from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.facts import pod_facts
+from modelmeter.control.view import View
+from modelmeter.control.workqueue import WorkQueue
+from modelmeter.meter.counting import Counters, Reading, latest
+from modelmeter.meter.inference import Counts
+from modelmeter.meter.lifetime import TERMINAL
+from modelmeter.meter.objects import ContainerStatus, Pod
+from modelmeter.provision.pod import TRITON
+from modelmeter.provision.service import PORTS
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS: Final = 60.0
+"""How often a pod is read, where the rate of all allows it."""
+DRAIN_SECONDS: Final = 1.0
+"""How often one that was told to end is: it answers until its preStop hook is over."""
+READS_PER_SECOND: Final = 50.0
+"""Of all pods; those that are told to end come first."""
+ILL_SECONDS: Final = 600.0
+"""How often one that never answers is asked at least."""
+
+
+class Counting:
+    """Keeps `account.readings`; work is O(1) for each change of a pod."""
+
+    def __init__(self, view: View, belongings: Belongings, clock: Callable[[], datetime]) -> None:
+        self._view = view
+        self._belongings = belongings
+        self._clock = clock
+        self._failures: dict[str, int] = {}
+        """Of the pods that are read: how often in a row one did not answer."""
+        self._draining: set[str] = set()
+        self._next_read = 0.0
+        self._session: aiohttp.ClientSession | None = None
+        self.queue = WorkQueue("count", self._read)
+
+    def unread_pods(self) -> int:
+        """Pods that did not answer when they were last asked."""
+        return sum(failures > 0 for failures in self._failures.values())
+
+    async def run(self, workers: int) -> None:
+        """Read until cancelled; a pod that does not answer keeps one of the workers for 2 s."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as self._session:
+            await self.queue.run(workers)
+
+    def pod_changed(self, pod: Pod, gone: bool = False) -> None:
+        """Read a pod that has become ready, and at once one that is told to end."""
+        uid = pod.metadata.uid
+        if gone or not _answers(pod):
+            self._failures.pop(uid, None)
+            self._draining.discard(uid)
+        elif pod.metadata.deletion_timestamp is not None and uid not in self._draining:
+            self._draining.add(uid)
+            self._failures[uid] = 0
+            self.queue.add(uid, urgent=True)
+        elif uid not in self._failures:
+            self._failures[uid] = 0
+            self.queue.add(uid)
+
+    async def _read(self, uid: str) -> None:
+        await self._pace()
+        pod = self._view.find("Pod", uid)
+        if uid not in self._failures or not isinstance(pod, Pod):
+            return
+        account = self._belongings.owner(pod.metadata)
+        if account is None:
+            return
+        at = self._clock()
+        assert self._session is not None
+        answer = await read_statistics(self._session, pod.status.pod_ip, PORTS["http"])
+        counters = answer if isinstance(answer, Unread) else _counters(answer, account.ref.name)
+        if uid not in self._failures:
+            return
+        if isinstance(counters, Unread):
+            self._failures[uid] += 1
+            log.info("statistics of pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, counters.reason)
+        else:
+            self._failures[uid] = 0
+            reading = _reading(pod, at, counters)
+            account.readings[uid] = latest(account.readings.get(uid, ()), reading)
+        draining = uid in self._draining
+        pause = DRAIN_SECONDS if draining else READ_SECONDS
+        self.queue.add_later(uid, min(ILL_SECONDS, pause * 2 ** min(self._failures[uid], 10)), urgent=draining)
+
+    async def _pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = max(loop.time(), self._next_read)
+        self._next_read = due + 1 / READS_PER_SECOND
+        await asyncio.sleep(due - loop.time())
+
+
+def counts_of(account: Account, belongings: Belongings) -> Counts:
+    """What a pass over a model's page has to know of its servers."""
+    pods = [pod for pod in belongings.pods(account) if is_child(pod.metadata)]
+    return Counts(
+        readings=tuple(reading for readings in account.readings.values() for reading in readings),
+        existing=frozenset(pod.metadata.uid for pod in pods),
+        served=frozenset(pod.metadata.uid for pod in pods if _began(pod)),
+        due=account.counts_due,
+    )
+
+
+def _answers(pod: Pod) -> bool:
+    """Whether its Triton may be asked: it is ready, or was told to end and has not."""
+    if not is_child(pod.metadata) or not pod.status.pod_ip or pod.status.phase in TERMINAL:
+        return False
+    return pod_facts(pod).ready or (pod.metadata.deletion_timestamp is not None and _began(pod))
+
+
+def _began(pod: Pod) -> bool:
+    """Whether its server has ever begun; a container that only ever waited has no state before."""
+    status = _triton(pod)
+    return bool(status.name) and (status.state.waiting is None or status.last_state.terminated is not None)
+
+
+def _triton(pod: Pod) -> ContainerStatus:
+    return next((entry for entry in pod.status.container_statuses if entry.name == TRITON), ContainerStatus())
+
+
+def _reading(pod: Pod, at: datetime, counters: Counters) -> Reading:
+    status = _triton(pod)
+    ended = status.last_state.terminated
+    return Reading(
+        uid=pod.metadata.uid,
+        created=pod.metadata.creation_timestamp or at,
+        run=status.restart_count,
+        run_before_ended=ended.finished_at if ended else None,
+        at=at,
+        draining=pod.metadata.deletion_timestamp is not None,
+        counters=counters,
+    )
+
+
+def _counters(statistics: Iterable[Statistics], model: str) -> Counters | Unread:
+    """The counters of the ensemble and of its BERT, each the sum over its versions."""
+    found = list(statistics)
+    ensemble = [entry for entry in found if entry.name == model]
+    bert = [entry for entry in found if entry.name == bert_name(model)]
+    if not ensemble or not bert:
+        return Unread(f"no statistics of {model} and {bert_name(model)}: they are not loaded")
+    return Counters(
+        answered=sum(entry.inference_stats.success.count for entry in ensemble),
+        failed=sum(entry.inference_stats.fail.count for entry in ensemble),
+        inferences=sum(entry.inference_count for entry in ensemble),
+        request_nanoseconds=sum(entry.inference_stats.success.ns for entry in ensemble),
+        compute_nanoseconds=sum(entry.compute_nanoseconds() for entry in ensemble),
+        executions=sum(entry.execution_count for entry in bert),
+        executed=sum(entry.inference_count for entry in bert),
+        busy_nanoseconds=sum(entry.busy_nanoseconds() for entry in bert),
+    )
