@@ -84,12 +84,20 @@ class Triton:
     another Triton of the same directory ends it.
     """
 
-    def __init__(self, directory: Path, repositories: Iterable[Path] = (), ports: Ports | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        repositories: Iterable[Path] = (),
+        ports: Ports | None = None,
+        address: str = "",
+    ) -> None:
+        """`address`: where it answers over HTTP, before another Triton that answers at all addresses."""
         self.directory = directory
         self.repositories = tuple(repositories)
         self.ports = ports or Ports()
         self.log = directory / "triton.log"
-        self.url = f"http://127.0.0.1:{self.ports.http}"
+        self._address = address or "0.0.0.0"
+        self.url = f"http://{address or '127.0.0.1'}:{self.ports.http}"
 
     def __enter__(self) -> Self:
         self.start()
@@ -122,6 +130,13 @@ class Triton:
         except BaseException:
             self.stop()
             raise
+
+    def kill(self) -> None:
+        """End the server without a word, and its Python backend with it."""
+        record = self._read_record()
+        if record is not None and self.running:
+            os.killpg(record["pid"], signal.SIGKILL)
+            _reap(record["pid"])
 
     def stop(self) -> None:
         """End the server that this directory's record names, if it still runs; and nothing else."""
@@ -195,7 +210,9 @@ class Triton:
             "--strict-readiness=true",
             "--exit-on-error=true",
             "--exit-timeout-secs=5",
-            *(f"--{name}-address=0.0.0.0" for name in ("http", "grpc", "metrics")),
+            f"--http-address={self._address}",
+            *(f"--{name}-address=0.0.0.0" for name in ("grpc", "metrics")),
+            "--reuse-http-port=true",
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
             f"--metrics-port={self.ports.metrics}",

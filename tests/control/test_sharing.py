@@ -34,6 +34,12 @@ class Lists:
     """An API server of which only the lists matter; it does not serve resource.k8s.io."""
 
     def __init__(self, *objects: Node | Pod) -> None:
+        self._version = 0
+        self.replace(*objects)
+
+    def replace(self, *objects: Node | Pod) -> None:
+        """These are all there are now."""
+        self._version += 1
         self._items: dict[str, list[Any]] = {"nodes": [], "pods": []}
         for item in objects:
             self._items["pods" if isinstance(item, Pod) else "nodes"].append(msgspec.to_builtins(item))
@@ -43,7 +49,7 @@ class Lists:
         if "resource.k8s.io" in path:
             raise NotFound(404, "NotFound", "the server could not find the requested resource")
         items = self._items.get(path.rpartition("/")[2], [])
-        return json.dumps({"metadata": {"resourceVersion": "1"}, "items": items}).encode()
+        return json.dumps({"metadata": {"resourceVersion": str(self._version)}, "items": items}).encode()
 
 
 def account(name: str) -> Account:

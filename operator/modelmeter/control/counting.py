@@ -20,7 +20,7 @@ from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import pod_facts
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.meter.counting import Counters, Reading, latest
+from modelmeter.meter.counting import Counters, Reading, base_of, goes_on, latest
 from modelmeter.meter.inference import Counts
 from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import ContainerStatus, Pod
@@ -29,21 +29,33 @@ from modelmeter.provision.service import PORTS
 
 log = logging.getLogger(__name__)
 
-READ_SECONDS: Final = 60.0
-"""How often a pod is read, where the rate of all allows it."""
+SHORTEST_READ_SECONDS: Final = 5.0
+LONGEST_READ_SECONDS: Final = 60.0
+READ_SECONDS_PER_POD: Final = 0.1
+"""How often a pod is read: each pod there is makes it rarer for all, between these two."""
 DRAIN_SECONDS: Final = 1.0
 """How often one that was told to end is: it answers until its preStop hook is over."""
 READS_PER_SECOND: Final = 50.0
-"""Of all pods; those that are told to end come first."""
+"""Of all pods at the most; those that are told to end come first."""
 ILL_SECONDS: Final = 600.0
-"""How often one that never answers is asked at least."""
+"""How often one that does not answer is asked at least; at first as soon as any other, then ever more rarely."""
 
 
 class Counting:
     """Keeps `account.readings`; work is O(1) for each change of a pod."""
 
-    def __init__(self, view: View, belongings: Belongings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        view: View,
+        belongings: Belongings,
+        clock: Callable[[], datetime],
+        write: Callable[[Account], None],
+        port: int = PORTS["http"],
+    ) -> None:
+        """`write` is called where readings are not to wait for the next write of a model's page."""
+        self._port = port
         self._view = view
+        self._write = write
         self._belongings = belongings
         self._clock = clock
         self._failures: dict[str, int] = {}
@@ -86,7 +98,7 @@ class Counting:
             return
         at = self._clock()
         assert self._session is not None
-        answer = await read_statistics(self._session, pod.status.pod_ip, PORTS["http"])
+        answer = await read_statistics(self._session, pod.status.pod_ip, self._port)
         counters = answer if isinstance(answer, Unread) else _counters(answer, account.ref.name)
         if uid not in self._failures:
             return
@@ -95,11 +107,24 @@ class Counting:
             log.info("statistics of pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, counters.reason)
         else:
             self._failures[uid] = 0
-            reading = _reading(pod, at, counters)
-            account.readings[uid] = latest(account.readings.get(uid, ()), reading)
+            self._keep(account, _reading(pod, at, counters))
         draining = uid in self._draining
-        pause = DRAIN_SECONDS if draining else READ_SECONDS
-        self.queue.add_later(uid, min(ILL_SECONDS, pause * 2 ** min(self._failures[uid], 10)), urgent=draining)
+        pause = DRAIN_SECONDS if draining else self._read_seconds()
+        ill = max(0, self._failures[uid] - 1)
+        self.queue.add_later(uid, min(ILL_SECONDS, pause * 2 ** min(ill, 10)), urgent=draining)
+
+    def _keep(self, account: Account, reading: Reading) -> None:
+        known, tally = account.readings.get(reading.uid, ()), account.page.tally if account.page else None
+        text = tally.bases.get(reading.uid) if tally else None
+        base = base_of(text) if text else None
+        account.readings[reading.uid] = latest(known, reading, base)
+        first = tally is not None and tally.read_at is None
+        if first or not goes_on(known[-1] if known else base, reading):
+            # Of a run that is over nobody can ask again.
+            self._write(account)
+
+    def _read_seconds(self) -> float:
+        return min(LONGEST_READ_SECONDS, max(SHORTEST_READ_SECONDS, READ_SECONDS_PER_POD * len(self._failures)))
 
     async def _pace(self) -> None:
         loop = asyncio.get_running_loop()

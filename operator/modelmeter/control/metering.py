@@ -151,7 +151,8 @@ class Metering:
     def count(self, account: Account) -> None:
         """Write what was read of the model's servers, if it is news."""
         tally = account.page.tally if account.page else None
-        if tally is not None and news(tally, counts_of(account, self._belongings).readings):
+        readings = counts_of(account, self._belongings).readings
+        if tally is not None and (tally.read_at is None or news(tally, readings)):
             account.counts_due = True
             self.queue.add(account.ref.uid)
 

@@ -80,7 +80,7 @@ class Operator:
         self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
-        self.counting = Counting(self.view, self.belongings, clock)
+        self.counting = Counting(self.view, self.belongings, clock, self.metering.count)
         self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
         self._published: dict[str, datetime] = {}
         self._counted: dict[str, datetime] = {}

@@ -164,9 +164,19 @@ def news(tally: Tally, readings: Iterable[Reading]) -> bool:
     return (posted.counters, posted.unread) != (tally.counters, tally.unread)
 
 
-def latest(known: tuple[Reading, ...], reading: Reading) -> tuple[Reading, ...]:
-    """What has to be kept of a pod's readings to post: the last of each run, and each that a reload followed."""
-    if known and known[-1].run == reading.run and not _growth(known[-1].counters, reading.counters)[1]:
+def goes_on(before: Base | Reading | None, reading: Reading) -> bool:
+    """Whether a reading is of the same run as one before, without a reload between them; True where there is none."""
+    if before is None:
+        return True
+    return before.run == reading.run and not _growth(before.counters, reading.counters)[1]
+
+
+def latest(known: tuple[Reading, ...], reading: Reading, base: Base | None) -> tuple[Reading, ...]:
+    """What has to be kept of a pod's readings until they are posted: the last of each run, and the first where it
+    alone tells that counters had begun again. `base` is what is posted already.
+    """
+    before = known[-2] if len(known) > 1 else base
+    if known and goes_on(known[-1], reading) and goes_on(before, known[-1]):
         known = known[:-1]
     return (*known, reading)
 
