@@ -69,6 +69,14 @@ def test_a_restart_that_the_watch_shows_late_is_not_counted_twice() -> None:
     assert (posted.counters.answered, posted.unread) == (61, 1)
 
 
+def test_an_operator_whose_watch_is_late_counts_no_run_twice() -> None:
+    """Another has posted the run that this one takes for the run before."""
+    posted = tally(
+        reading(10, 50), reading(30, 9, run=1, ended=20), reading(40, 11, run=0), reading(50, 12, run=1, ended=20)
+    )
+    assert (posted.counters.answered, posted.unread) == (62, 1)
+
+
 def test_a_reload_counts_from_zero() -> None:
     posted = tally(reading(10, 5), reading(20, 3))
     assert (posted.counters.answered, posted.unread) == (8, 1)

@@ -123,6 +123,14 @@ def test_a_drained_pods_counts_are_written_with_its_end() -> None:
     assert passed(sheet, 101, pod("a", 0, 90), counts=known(read(85, draining=True), due=True)) == sheet
 
 
+def test_a_reading_of_a_pod_that_was_settled_long_ago_comes_too_late() -> None:
+    """Another operator wrote it, and its UID is forgotten; this one had read it, too, and does not see it any more."""
+    sheet = passed(page(), 60, pod("a", 0), advance=True)
+    sheet = replace(passed(sheet, 100, pod("a", 0, 90), counts=known(read(85, draining=True))), settled={})
+    late = Counts((read(86, draining=True),), frozenset(), frozenset(), True)
+    assert passed(sheet, 9000, counts=late).tally == sheet.tally
+
+
 def test_the_last_page_keeps_no_pods() -> None:
     sheet = passed(page(), 60, pod("a", 0), counts=known(read(50)), advance=True)
     sheet = passed(sheet, 70, ended=True)

@@ -52,6 +52,10 @@ def test_a_whole_ledger_verifies() -> None:
         (lambda old, new: old.update(ended=True), "is the last, though 2026-12 follows"),
         (lambda old, new: new.update(month="2027-01"), "the statements between are not there"),
         (lambda old, new: new["settled"].append({"uid": "a"}), "both open and settled"),
+        (lambda old, new: old["inference"].update(answered="5"), "fewer inferences are counted"),
+        (lambda old, new: new["inference"].update(answered="-5"), "would be negative"),
+        (lambda old, new: new["inference"].update(carriedCompute="1/3"), "the window that inferences are counted in"),
+        (lambda old, new: new["inference"].update(carriedGpuSeconds="1"), "the window that inferences are counted in"),
     ],
 )
 def test_what_is_changed_by_hand_is_named(spoil: Callable[[Any, Any], object], named: str) -> None:

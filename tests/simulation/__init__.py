@@ -5,6 +5,7 @@ server     the model API server: versions, finalizers, deletion, watch events th
 client     the product's Client over it: refuses, loses answers, crashes the operator
 histories  what may happen, as Hypothesis strategies
 world      scheduler, kubelets, controllers and users: they act a history out, and note what is true
+tritons    what the pods' servers count, and what they told to whom
 oracle     usage and cost from what is true; imports nothing of the product
 monitor    what must hold at every write of a statement
 run        one history from its beginning to its end

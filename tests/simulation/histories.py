@@ -117,6 +117,12 @@ class Trouble:
     skews: tuple[tuple[int, int], ...] = ()
     """(from, seconds): the operator's clock is so far ahead of the API server's."""
 
+    @property
+    def undisturbed(self) -> bool:
+        """Whether one operator lives all the time and sees everything when it happens, by the right clock."""
+        crashes = {"crash", "crashed"} & {kind for _, kind in (*self.writes, *self.reads, *self.pages)}
+        return not (crashes or self.lags or self.outages or self.twins or self.breaks or self.skews)
+
 
 @dataclass(frozen=True)
 class History:

@@ -85,6 +85,15 @@ def read(server: Server) -> Answer:
     return found
 
 
+def requests(server: Server) -> int:
+    """Requests that the whole ledger has counted: the last page says all."""
+    pages = sorted(server.select("coststatements"), key=lambda page: page["spec"]["month"])
+    counts = [int(page["spec"]["inference"]["answered"]) for page in pages]
+    assert counts == sorted(counts), "a later page counts fewer requests"
+    assert not pages or not pages[-1]["spec"]["inference"].get("readings"), "the last page keeps pods"
+    return counts[-1] if counts else 0
+
+
 def _post(spec: Object, found: Answer) -> Fraction:
     """Add a page's lines; answers what of their cost is estimated."""
     estimated = Fraction(0)

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.paths import path
+from modelmeter.control import counting
 from modelmeter.control import operator as control
 from modelmeter.control.operator import Operator
 from modelmeter.errors import ClusterError, Expired
@@ -20,11 +21,14 @@ from modelmeter.settings import Settings
 from tests.simulation import loop, oracle
 from tests.simulation.client import Connection, Faults, SimulatedClient
 from tests.simulation.histories import SPAN, History
-from tests.simulation.monitor import Monitor, read
+from tests.simulation.monitor import Monitor, read, requests
 from tests.simulation.oracle import Answer
 from tests.simulation.server import Server
-from tests.simulation.world import World
+from tests.simulation.tritons import Run, Session, Tritons
+from tests.simulation.world import NAME, World
 
+READ_SECONDS: Final = 3600.0
+"""Instead of 5 to 60, for the same reason."""
 TICK_SECONDS: Final = 7200.0
 """Instead of 5: the passes of a tick that finds nothing to do would cost most of the time."""
 RESTART_SECONDS: Final = 7
@@ -50,9 +54,16 @@ class Process:
     """An operator process: runs, crashes where a fault says so, and comes back, unless it is an outage."""
 
     def __init__(
-        self, server: Server, faults: Faults, clock: Clock, out: tuple[tuple[int, int], ...], lag: int = 0
+        self,
+        server: Server,
+        faults: Faults,
+        clock: Clock,
+        out: tuple[tuple[int, int], ...],
+        tritons: Tritons,
+        lag: int = 0,
     ) -> None:
         self._server = server
+        self._tritons = tritons
         self._faults = faults
         self._clock = clock
         self._out = sorted(out)
@@ -70,7 +81,7 @@ class Process:
             stop = min([until, *(a for a, _ in self._out if a > clock.time())])
             crashed = asyncio.Event()
             self.connection = Connection(self._server, self._faults, crashed.set, self._lag)
-            life = asyncio.create_task(live(self.connection, self._clock))
+            life = asyncio.create_task(live(self.connection, self._clock, tritons=self._tritons))
             crash = asyncio.create_task(crashed.wait())
             left = None if stop == float("inf") else stop - clock.time()
             await asyncio.wait((life, crash), timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -82,12 +93,18 @@ class Process:
             await asyncio.sleep(RESTART_SECONDS if crashed.is_set() else 0)
 
 
-async def live(connection: Connection, clock: Clock, statuses: bool = False) -> None:
-    """All of an operator but the questions to Triton, and statuses only where somebody looks at them: they cost."""
+async def live(connection: Connection, clock: Clock, statuses: bool = False, tritons: Tritons | None = None) -> None:
+    """All of an operator but the question whether Triton answers.
+
+    Statuses only where somebody looks at them, for they cost, and what Tritons count where there are any.
+    """
     client = SimulatedClient(connection)
     operator = Operator(client, clock, Settings())
     await operator.prepare()
     async with asyncio.TaskGroup() as group:
+        if tritons is not None:
+            operator.counting._session = Session(tritons, NAME, lambda: connection.dead)  # type: ignore[assignment]
+            group.create_task(operator.counting.queue.run(2))
         if statuses:
             group.create_task(operator.publishing.queue.run(1))
         for part in (
@@ -136,11 +153,20 @@ class Result:
     requests: int
     uncaptured: int
     """Pods whose node was gone before anybody could note what decides their price."""
+    counted: int
+    """Requests on the ledger."""
+    runs: tuple[Run, ...]
+    """What the servers told to operators."""
+    undisturbed: bool
+    """One operator lived all the time, and saw everything when it happened."""
 
     def difference(self) -> list[str]:
         """Where the ledger is not the truth; in money only where every pod's price could be known."""
+        told = sum(run.told_at_most() for run in self.runs)
+        in_time = sum(run.told_in_time() for run in self.runs) if self.undisturbed else 0
+        counts = [] if in_time <= self.counted <= told else [f"{self.counted} requests of {in_time} to {told} told"]
         parts = ("usage",) if self.uncaptured else ("usage", "unpriced", "cost")
-        return [
+        return counts + [
             f"{part} {name}: {ledger.get(name, 0)} on the ledger, {truth.get(name, 0)} in truth"
             for part in parts
             for ledger, truth in [(getattr(self.ledger, part), getattr(self.truth, part))]
@@ -152,7 +178,11 @@ class Result:
 def play(history: History) -> Result:
     """Act out a history; AssertionError where an invariant breaks, or where it comes to no end."""
     results: list[Result] = []
-    with patch.object(control, "TICK_SECONDS", TICK_SECONDS):
+    with (
+        patch.object(control, "TICK_SECONDS", TICK_SECONDS),
+        patch.object(counting, "SHORTEST_READ_SECONDS", READ_SECONDS),
+        patch.object(counting, "LONGEST_READ_SECONDS", READ_SECONDS),
+    ):
         loop.run(_play(history, results))
     return results[0]
 
@@ -165,10 +195,10 @@ async def _play(history: History, results: list[Result]) -> None:
     world = World(server, history)
     world.begin()
     clock = Clocks(server, trouble.skews)
-    operators = [Process(server, faults, clock, trouble.outages)]
+    operators = [Process(server, faults, clock, trouble.outages, world.tritons)]
     tasks = [asyncio.create_task(operators[0].run())]
     for since, length, lag in trouble.twins:
-        operators.append(twin := Process(server, faults, clock, (), lag))
+        operators.append(twin := Process(server, faults, clock, (), world.tritons, lag))
         tasks.append(asyncio.create_task(_between(twin, since, min(since + length, history.length))))
     tasks += [asyncio.create_task(_break(operators, at, expired)) for at, expired in trouble.breaks]
     time = asyncio.get_running_loop().time
@@ -189,6 +219,9 @@ async def _play(history: History, results: list[Result]) -> None:
             largest_page=watched.largest,
             requests=faults.written + faults.read,
             uncaptured=len(world.uncaptured),
+            counted=requests(server),
+            runs=tuple(world.tritons.runs),
+            undisturbed=trouble.undisturbed,
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -11,6 +12,7 @@ from typing import Any, Final
 from tests.simulation.histories import ClaimStory, History, PodStory, PricingStory, RateStory
 from tests.simulation.oracle import EVER, Held, Rate, Truth
 from tests.simulation.server import Key, Object, Server
+from tests.simulation.tritons import Tritons
 
 NAMESPACE: Final = "search"
 NAME: Final = "intent"
@@ -74,7 +76,9 @@ class World:
         """What statements and annotations say that a UID held."""
         self._asked: set[Fraction] = set()
         """Prices of labour that ever stood on a statement."""
+        self._addresses = itertools.count(1)
         self.truth = Truth(server.begin)
+        self.tritons = Tritons()
         self.uncaptured: set[str] = set()
         """Pods whose node was gone before anybody noted their price profile."""
 
@@ -395,14 +399,29 @@ class World:
     def _ready(self, key: Key) -> None:
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": self._server.stamp()}
         running = {"name": "triton", "ready": True, "state": {"running": {"startedAt": self._server.stamp()}}}
-        self._status(key, phase="Running", containerStatuses=[running], condition=ready)
+        address = f"10.0.0.{next(self._addresses)}"
+        self._status(key, phase="Running", podIP=address, containerStatuses=[running], condition=ready)
+        self.tritons.begin(address)
 
     def _restart(self, key: Key) -> None:
         now = self._server.stamp()
         state = {"running": {"startedAt": now}}
         last = {"terminated": {"exitCode": 1, "finishedAt": now}}
-        status = {"name": "triton", "ready": True, "state": state, "lastState": last}
+        before = self._server.read(key)["status"]
+        restarts = before.get("containerStatuses", [{}])[0].get("restartCount", 0) + 1
+        status = {"name": "triton", "ready": True, "restartCount": restarts, "state": state, "lastState": last}
         self._status(key, phase="Running", containerStatuses=[status])
+        if "podIP" in before:
+            self.tritons.begin(before["podIP"])
+
+    def _stops(self, key: Key) -> None:
+        """Its server ends, if it has one."""
+        self.tritons.end(self._server.read(key)["status"].get("podIP", ""))
+
+    def _ends(self, key: Key, held: Held) -> None:
+        """It holds nothing from now on."""
+        held.end = self._server.now()
+        self._stops(key)
 
     def _resize(self, key: Key) -> None:
         pod = self._server.read(key)
@@ -425,7 +444,7 @@ class World:
         self._server.update(key, change)
 
     async def _finished(self, key: Key, held: Held, story: PodStory, node: str, phase: str = "Succeeded") -> None:
-        held.end = self._server.now()
+        self._ends(key, held)
         await self._report(key, story, phase)
         await self._over.wait()
         self._remove(key)
@@ -436,7 +455,7 @@ class World:
     async def _stopped(self, key: Key, held: Held, story: PodStory, node: str) -> None:
         self._server.delete(key, GRACE_SECONDS)
         await asyncio.sleep(STOPPING_SECONDS)
-        held.end = self._server.now()
+        self._ends(key, held)
         await self._report(key, story, "Succeeded")
         self._remove(key)
 
@@ -444,13 +463,16 @@ class World:
         """Its container ended and waits to start once more when it is told to stop: it has its GPUs until then."""
         ended = {"terminated": {"exitCode": 1, "finishedAt": self._server.stamp()}}
         waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
-        self._status(key, containerStatuses=[{"name": "triton", "state": waiting, "lastState": ended}])
+        self._stops(key)
+        restarts = self._server.read(key)["status"].get("containerStatuses", [{}])[0].get("restartCount", 0)
+        status = {"name": "triton", "restartCount": restarts, "state": waiting, "lastState": ended}
+        self._status(key, containerStatuses=[status])
         # Told within the same second, it would have ended as told.
         await asyncio.sleep(1)
         await self._pause(story.reported)
         self._server.delete(key, GRACE_SECONDS)
         await asyncio.sleep(STOPPING_SECONDS)
-        held.end = self._server.now()
+        self._ends(key, held)
         sandbox = {"type": "PodReadyToStartContainers", "status": "False", "lastTransitionTime": self._server.stamp()}
         self._status(key, phase="Failed", containerStatuses=[{"name": "triton", "state": ended}], condition=sandbox)
         self._remove(key)
@@ -462,11 +484,12 @@ class World:
         if story.reported:
             await asyncio.sleep(story.reported)
         before = self._server.read(key)["status"].get("containerStatuses", [{}])[0]
-        status = {"name": "triton", "state": ended, "lastState": before.get("lastState", {})}
+        kept = {name: before[name] for name in ("restartCount", "lastState") if name in before}
+        status = {"name": "triton", "state": ended, **kept}
         self._status(key, phase=phase, containerStatuses=[status])
 
     async def _evicted(self, key: Key, held: Held, story: PodStory, node: str) -> None:
-        held.end = self._server.now()
+        self._ends(key, held)
         evicted = {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": self._server.stamp()}
         if story.reported:
             await asyncio.sleep(story.reported)
@@ -475,13 +498,13 @@ class World:
         self._remove(key)
 
     async def _forced(self, key: Key, held: Held, story: PodStory, node: str) -> None:
-        held.end = self._server.now()
+        self._ends(key, held)
         self._remove(key)
 
     async def _node_gone(self, key: Key, held: Held, story: PodStory, node: str) -> None:
         """The node stops; its pods are deleted, but nobody stops them; the Node goes, then they are collected."""
         self._server.delete(key, GRACE_SECONDS)
-        held.end = self._server.now()
+        self._ends(key, held)
         await asyncio.sleep(min(story.reported, 900))
         metadata = self._server.read(key)["metadata"]
         if "annotations" not in metadata:
@@ -496,7 +519,7 @@ class World:
     async def _node_silent(self, key: Key, held: Held, story: PodStory, node: str) -> None:
         """The node stops, but its Node stays, until a person deletes the pod by force."""
         self._server.delete(key, GRACE_SECONDS)
-        held.end = self._server.now()
+        self._ends(key, held)
         await asyncio.sleep(3600 + story.reported)
         self._remove(key)
 

@@ -17,7 +17,6 @@ from modelmeter.api.names import bert_name
 from modelmeter.cluster.statistics import Statistics, Unread, read_statistics
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
-from modelmeter.control.facts import pod_facts
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.meter.counting import Counters, Reading, base_of, goes_on, latest
@@ -148,7 +147,8 @@ def _answers(pod: Pod) -> bool:
     """Whether its Triton may be asked: it is ready, or was told to end and has not."""
     if not is_child(pod.metadata) or not pod.status.pod_ip or pod.status.phase in TERMINAL:
         return False
-    return pod_facts(pod).ready or (pod.metadata.deletion_timestamp is not None and _began(pod))
+    ready = any(entry.type == "Ready" and entry.status == "True" for entry in pod.status.conditions)
+    return ready or (pod.metadata.deletion_timestamp is not None and _began(pod))
 
 
 def _began(pod: Pod) -> bool:

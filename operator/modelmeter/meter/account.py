@@ -101,7 +101,7 @@ def account(page: Page, facts: Facts) -> Outcome:
     # Counts ride on what is written anyway: they never make a write of their own before it is time.
     counted = page != before or facts.counts.due
     if counted:
-        page = inference.tallied(page, before.settled, facts.counts, facts.now)
+        page = inference.tallied(page, before, facts.counts, facts.now)
     if page.tally is None and due:
         page = inference.begin(page, facts.now)
     for written in (*closed, page):
@@ -119,7 +119,7 @@ def live_page(page: Page, facts: Facts) -> Page:
     facts = _dated(facts)
     tariff = tariff_of(page, facts.tariff)
     shown = advance(page, facts.holdings, facts.now, tariff, facts.terms)
-    return inference.tallied(shown, page.settled, facts.counts, facts.now)
+    return inference.tallied(shown, page, facts.counts, facts.now)
 
 
 def check(page: Page) -> None:
@@ -127,6 +127,8 @@ def check(page: Page) -> None:
     both = page.open.keys() & page.settled.keys()
     if both:
         raise LedgerError(f"{page.month}: {sorted(both)[0]} is both open and settled")
+    if page.tally is not None and min(page.tally.counters) < 0:
+        raise LedgerError(f"{page.month}: what was counted of inferences would be negative")
     usage = sums.plus(page.past.usage, sums.usage(page.lines))
     negative = _first_negative(sums.plus(usage, sums.unpriced(page.unpriced)))
     if negative:

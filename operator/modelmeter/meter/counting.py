@@ -95,6 +95,11 @@ class Tally:
     """GPUs, or parts of them, x seconds: each is one device to its pod."""
     replica_seconds: int = 0
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """Both."""
+        return self.gpu_seconds, self.replica_seconds
+
 
 def post(tally: Tally, readings: Iterable[Reading], settled: Container[str] = ()) -> Tally:
     """Post what the readings say beyond what is posted; in order of time for each pod. A settled pod's are too late."""
@@ -107,7 +112,8 @@ def post(tally: Tally, readings: Iterable[Reading], settled: Container[str] = ()
         counters = Counters(*map(sum, zip(counters, more, strict=True)))
         unread += lost
         read_at = max(read_at or reading.at, reading.at)
-        bases[reading.uid] = Base(reading.run, _seconds(reading.at), int(reading.draining), reading.counters).text()
+        run = max(reading.run, base.run if base else 0)
+        bases[reading.uid] = Base(run, _seconds(reading.at), int(reading.draining), reading.counters).text()
     return replace(tally, bases=bases, counters=counters, unread=unread, read_at=read_at)
 
 
@@ -116,9 +122,9 @@ def _beyond(base: Base | None, reading: Reading, since: datetime) -> tuple[Count
     if base is None:
         # What a pod did before counting began is not in the window that costs are divided by.
         return (NOTHING if reading.created < since else reading.counters), reading.run > 0
-    # A watch that is late may have shown the run before, though this one had answered already.
+    # A watch that is late, here or where the base was read, shows a run before the one that answered.
     before = reading.run_before_ended
-    if base.run == reading.run or (before is not None and base.at > _seconds(before)):
+    if base.run >= reading.run or (before is not None and base.at > _seconds(before)):
         return _growth(base.counters, reading.counters)
     return reading.counters, True
 

@@ -5,7 +5,7 @@ The window begins at `tally.since`. Costs and times are those of serving: pods o
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fractions import Fraction
@@ -70,12 +70,17 @@ def carried(page: Page) -> Tally | None:
     )
 
 
-def tallied(page: Page, known: Container[str], counts: Counts, now: datetime) -> Page:
-    """The page with all readings posted, and with the pods closed that it settles; `known` were settled before."""
+def tallied(page: Page, before: Page, counts: Counts, now: datetime) -> Page:
+    """The page with all readings posted, and with the pods closed that it settles, but `before` it did not.
+
+    A pod that does not exist, and is not on the page, was settled long ago, and its UID forgotten: its readings are
+    on the page, or too late.
+    """
     if page.tally is None:
         return page
-    tally = post(page.tally, counts.readings, known)
-    ended = [uid for uid in page.settled if uid not in known]
+    known = {*counts.existing, *before.open, *page.tally.bases}
+    tally = post(page.tally, (reading for reading in counts.readings if reading.uid in known), before.settled)
+    ended = [uid for uid in page.settled if uid not in before.settled]
     tally = close(tally, ended, counts.served)
     left = tally.bases if page.ended else forsaken(tally, counts.existing, now)
     return replace(page, tally=close(tally, tuple(left), counts.served))

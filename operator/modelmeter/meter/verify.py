@@ -9,7 +9,7 @@ from itertools import pairwise
 from modelmeter.api.cost_statement import CostStatementSpec
 from modelmeter.api.model_deployment_status import Cost, ModelDeploymentStatus
 from modelmeter.errors import LedgerError
-from modelmeter.meter import publish
+from modelmeter.meter import inference, publish
 from modelmeter.meter.account import Facts, check, live_page
 from modelmeter.meter.ledger import carry
 from modelmeter.meter.page import Page, Past, from_spec, month_end, month_of, month_start
@@ -36,6 +36,7 @@ def verify_pages(specs: Sequence[CostStatementSpec]) -> Iterator[str]:
             yield f"{before.month}: is not closed, or is the last, though {after.month} follows"
         if _without_zeros(carry(before)) != _without_zeros(after.past):
             yield f"{after.month}: what it carries is not the sum of {before.month} and all before"
+        yield from _verify_tally(before, after)
 
 
 def verify_status(page: Page, facts: Facts, status: ModelDeploymentStatus) -> Iterator[str]:
@@ -64,6 +65,16 @@ def _verify_page(page: Page) -> Iterator[str]:
         yield f"{page.month}: postedThrough is {page.posted_through}, which is not in that month"
     if page.closed and not page.ended and page.posted_through != month_end(page.month):
         yield f"{page.month}: is closed, but posted through {page.posted_through} only"
+
+
+def _verify_tally(before: Page, after: Page) -> Iterator[str]:
+    right, found = inference.carried(before), after.tally
+    if right is None or found is None:
+        return
+    if (right.since, right.compute, right.held) != (found.since, found.compute, found.held):
+        yield f"{after.month}: the window that inferences are counted in is not that of {before.month} and its own"
+    if any(late < early for early, late in zip(right.counters, found.counters, strict=True)):
+        yield f"{after.month}: fewer inferences are counted than on {before.month}"
 
 
 def _verify_cost(shown: Page, facts: Facts, cost: Cost) -> Iterator[str]:
