@@ -15,9 +15,11 @@ from modelmeter.control.accounts import Account
 from modelmeter.control.metering import Metering
 from modelmeter.errors import ClusterError, Conflict
 from modelmeter.meter import account as pure
+from modelmeter.meter import inference
+from modelmeter.meter.counting import Tally
 from modelmeter.meter.page import Page
 
-_advance, _store, _write = pure.advance, Metering._store, Statements.write
+_advance, _store, _write, _post = pure.advance, Metering._store, Statements.write, inference.post
 
 
 def releasing_before_persisting() -> AbstractContextManager[Any]:
@@ -81,6 +83,15 @@ def overwriting() -> AbstractContextManager[Any]:
     return patch.object(Statements, "write", write)
 
 
+def counting_from_zero() -> AbstractContextManager[Any]:
+    """Each reading counts whole, as if its pod had never been read."""
+
+    def post(tally: Tally, *arguments: Any) -> Tally:
+        return _post(replace(tally, bases={}), *arguments)
+
+    return patch.object(inference, "post", post)
+
+
 def _believing(kind: type[ClusterError]) -> Callable[..., Any]:
     async def write(self: Statements, spec: CostStatementSpec, known: Stored | None) -> Stored:
         try:
@@ -100,4 +111,5 @@ MUTATIONS: Final = (
     trusting_no_answer,
     dropping_open,
     overwriting,
+    counting_from_zero,
 )

@@ -15,6 +15,7 @@ from tests.simulation.histories import BEGINNINGS, HOUR, ClaimStory, History, Po
 from tests.simulation.run import play
 
 HISTORIES = 2000
+UNDISTURBED = 200
 SHRINKING_SECONDS = 40.0
 """After the first failure; what is smallest by then is shown."""
 
@@ -82,3 +83,11 @@ def test_any_history_is_exact(history: History) -> None:
     except BaseException:
         shrinking.failed(history)
         raise
+
+
+@settings(max_examples=UNDISTURBED, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@given(histories)
+def test_an_operator_that_is_not_disturbed_writes_all_that_servers_told_it(history: History) -> None:
+    calm = replace(history, trouble=Trouble(writes=((7, "conflict"), (19, "lost"))))
+    assert calm.trouble.undisturbed
+    assert play(calm).difference() == []

@@ -48,10 +48,11 @@ class Tritons:
         self.runs: list[Run] = []
         self._at: dict[str, Run] = {}
 
-    def begin(self, address: str) -> None:
-        """A server begins, and the one before has ended."""
+    def begin(self, address: str, loaded: bool = False) -> None:
+        """A server begins, and the one before has ended; or it began some time ago, and is seen to be ready now."""
         self.end(address)
-        run = self._at[address] = Run(asyncio.get_running_loop().time())
+        began = asyncio.get_running_loop().time() - (LOADING_SECONDS if loaded else 0)
+        run = self._at[address] = Run(began)
         self.runs.append(run)
 
     def end(self, address: str) -> None:

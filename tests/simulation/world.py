@@ -401,7 +401,7 @@ class World:
         running = {"name": "triton", "ready": True, "state": {"running": {"startedAt": self._server.stamp()}}}
         address = f"10.0.0.{next(self._addresses)}"
         self._status(key, phase="Running", podIP=address, containerStatuses=[running], condition=ready)
-        self.tritons.begin(address)
+        self.tritons.begin(address, loaded=True)
 
     def _restart(self, key: Key) -> None:
         now = self._server.stamp()
