@@ -6,7 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,14 +16,19 @@ import pytest
 from modelmeter.api.cost_statement import ModelRef
 from modelmeter.api.scalars import rfc3339
 from modelmeter.cluster import statistics
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.clock import Clock
 from modelmeter.control import counting
+from modelmeter.control import operator as operator_module
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.counting import Counting
+from modelmeter.control.operator import Operator
 from modelmeter.control.view import View
-from modelmeter.meter.counting import Counters, Reading
+from modelmeter.meter.counting import Counters, Reading, post
 from modelmeter.meter.objects import Pod
 from modelmeter.meter.page import first_page
+from modelmeter.settings import Settings
 from tests.control.test_sharing import Lists
 from tests.meter.builders import at
 
@@ -270,3 +277,31 @@ def test_what_is_on_the_page_is_forgotten() -> None:
     assert account.readings == {"a": (second,)}
     account.posted((second,))
     assert not account.readings
+
+
+def test_now_and_then_what_was_read_is_written_if_it_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_module, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(operator_module, "SHORTEST_COUNT", timedelta(0))
+    monkeypatch.setattr(operator_module, "REFRESH_PER_MODEL", timedelta(0))
+
+    def told(uid: str, *readings: Reading) -> Account:
+        account = Account(ModelRef(namespace="team", name=uid, uid=uid), at(0))
+        written = Reading("a", at(1), 0, None, at(10), False, Counters(5))
+        page = first_page(account.ref, at(0))
+        assert page.tally is not None
+        account.page = replace(page, tally=post(page.tally, [written]))
+        account.readings = {"a": readings} if readings else {}
+        return account
+
+    later = Reading("a", at(1), 0, None, at(20), False, Counters(5))
+    accounts = (told("silent"), told("idle", later), told("busy", later._replace(counters=Counters(6))))
+
+    async def ticks() -> None:
+        operator = Operator(cast(Client, None), Clock(), Settings())
+        for account in accounts:
+            operator.accounts.add(account)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(operator._tick(), 0.2)
+
+    asyncio.run(ticks())
+    assert [account.counts_due for account in accounts] == [False, False, True]

@@ -77,8 +77,7 @@ class Counting:
         """Read a pod that has become ready, and at once one that is told to end."""
         uid = pod.metadata.uid
         if gone or not _answers(pod):
-            self._failures.pop(uid, None)
-            self._draining.discard(uid)
+            self._leave(uid)
         elif pod.metadata.deletion_timestamp is not None and uid not in self._draining:
             self._draining.add(uid)
             self._failures[uid] = 0
@@ -87,13 +86,16 @@ class Counting:
             self._failures[uid] = 0
             self.queue.add(uid)
 
+    def _leave(self, uid: str) -> None:
+        self._failures.pop(uid, None)
+        self._draining.discard(uid)
+
     async def _read(self, uid: str) -> None:
         await self._pace()
         pod = self._view.find("Pod", uid)
-        if uid not in self._failures or not isinstance(pod, Pod):
-            return
-        account = self._belongings.owner(pod.metadata)
-        if account is None:
+        account = self._belongings.owner(pod.metadata) if pod else None
+        if uid not in self._failures or not isinstance(pod, Pod) or account is None:
+            self._leave(uid)
             return
         at = self._clock()
         assert self._session is not None
