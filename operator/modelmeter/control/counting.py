@@ -101,18 +101,19 @@ class Counting:
         assert self._session is not None
         answer = await read_statistics(self._session, pod.status.pod_ip, self._port)
         counters = answer if isinstance(answer, Unread) else _counters(answer, account.ref.name)
+        failures = 0
+        if isinstance(counters, Unread):
+            failures = self._failures.get(uid, 0) + 1
+            log.debug("statistics of pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, counters.reason)
+        else:
+            self._keep(account, _reading(pod, at, counters))
         if uid not in self._failures:
             return
-        if isinstance(counters, Unread):
-            self._failures[uid] += 1
-            log.info("statistics of pod %s/%s: %s", pod.metadata.namespace, pod.metadata.name, counters.reason)
-        else:
-            self._failures[uid] = 0
-            self._keep(account, _reading(pod, at, counters))
+        self._failures[uid] = failures
         draining = uid in self._draining
         pause = DRAIN_SECONDS if draining else self._read_seconds()
-        ill = max(0, self._failures[uid] - 1)
-        self.queue.add_later(uid, min(ILL_SECONDS, pause * 2 ** min(ill, 10)), urgent=draining)
+        ill = min(max(0, failures - 1), 10)
+        self.queue.add_later(uid, min(ILL_SECONDS, pause * 2**ill), urgent=draining)
 
     def _keep(self, account: Account, reading: Reading) -> None:
         known, tally = account.readings.get(reading.uid, ()), account.page.tally if account.page else None

@@ -53,8 +53,9 @@ class Serving(NamedTuple):
 
 def begin(page: Page, now: datetime) -> Page:
     """Begin to count on a page that older operators kept: what it says already is not in the window."""
-    so_far = _serving(page)
-    return replace(page, tally=Tally(now, None, compute=-so_far[0], gpu_seconds=-so_far[1], replica_seconds=-so_far[2]))
+    said = _serving(page)
+    before = Tally(now, compute=-said.compute, gpu_seconds=-said.gpu_seconds, replica_seconds=-said.replica_seconds)
+    return replace(page, tally=before)
 
 
 def carried(page: Page) -> Tally | None:
