@@ -220,7 +220,19 @@ def test_one_that_never_answers_is_given_up_and_asked_again(monkeypatch: pytest.
     play(story, pod(1), p1=None)
 
 
-@pytest.mark.parametrize("said", [b"{", b'{"model_stats": 5}', answer(5, MODEL), answer(5, "another")])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"{",
+        b'{"model_stats": 5}',
+        answer(5, MODEL),
+        answer(5, "another"),
+        answer(-5),
+        answer(2**63),
+        answer() + b" " * statistics.LARGEST_BYTES,
+    ],
+    ids=["no JSON", "no list", "no BERT", "no ensemble", "below 0", "no counter", "too much"],
+)
 def test_an_answer_that_tells_nothing_is_no_reading(said: bytes) -> None:
     async def story(servers: Servers, running: Running) -> None:
         await running.until(running.counting.unread_pods)

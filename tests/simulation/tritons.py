@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -85,7 +86,7 @@ class Session:
         self._model = model
         self._dead = dead
 
-    def get(self, url: str, timeout: object = None) -> _Answer:
+    def get(self, url: str, **_: object) -> _Answer:
         """One request."""
         return _Answer(self._tritons, urlsplit(url).hostname or "", self._model, self._dead)
 
@@ -99,6 +100,7 @@ class _Answer:
         self._model = model
         self._dead = dead
         self._body = b""
+        self.content = self
 
     async def __aenter__(self) -> _Answer:
         await asyncio.sleep(0.005)
@@ -112,6 +114,6 @@ class _Answer:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    async def read(self) -> bytes:
+    async def iter_any(self) -> AsyncIterator[bytes]:
         """What it says."""
-        return self._body
+        yield self._body

@@ -7,7 +7,7 @@ no channel to each pod is kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import aiohttp
 import msgspec
@@ -15,13 +15,17 @@ import msgspec
 from modelmeter.cluster.triton import host_of
 
 TIMEOUT_SECONDS: Final = 2
+LARGEST_BYTES: Final = 4 * 2**20
+"""Of an answer; that of our three models has a few thousand. Whoever may make pods may make one that says more."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Duration(msgspec.Struct, gc=False, frozen=True):
     """How many, and how long all of them took."""
 
-    count: int = 0
-    ns: int = 0
+    count: Count = 0
+    ns: Count = 0
 
 
 class Requests(msgspec.Struct, gc=False, frozen=True):
@@ -46,8 +50,8 @@ class Statistics(msgspec.Struct, gc=False, frozen=True):
     """What one version of a model has done since it was loaded."""
 
     name: str
-    inference_count: int = 0
-    execution_count: int = 0
+    inference_count: Count = 0
+    execution_count: Count = 0
     inference_stats: Requests = Requests()
     batch_stats: list[Batches] = []
 
@@ -71,14 +75,28 @@ class Unread:
     reason: str
 
 
+def new_session() -> aiohttp.ClientSession:
+    """For reads of many pods, now and then: no connection is kept, and what is small when packed is not unpacked."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
+    )
+
+
 async def read_statistics(session: aiohttp.ClientSession, address: str, port: int) -> list[Statistics] | Unread:
     """Every version of every model that the Triton at a pod's address has loaded."""
     url = f"http://{host_of(address)}:{port}/v2/models/stats"
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as response:
-            body = await response.read()
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        async with session.get(url, timeout=timeout, allow_redirects=False) as response:
             if response.status != 200:
                 return Unread(f"HTTP {response.status} at {url}")
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > LARGEST_BYTES:
+                    return Unread(f"more than {LARGEST_BYTES} bytes at {url}")
             return msgspec.json.decode(body, type=_Answer).model_stats
     except TimeoutError:
         return Unread(f"no answer within {TIMEOUT_SECONDS} s at {url}")

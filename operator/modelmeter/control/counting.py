@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 
 from modelmeter.api.names import bert_name
-from modelmeter.cluster.statistics import Statistics, Unread, read_statistics
+from modelmeter.cluster.statistics import Statistics, Unread, new_session, read_statistics
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.view import View
@@ -70,7 +70,7 @@ class Counting:
 
     async def run(self, workers: int) -> None:
         """Read until cancelled; a pod that does not answer keeps one of the workers for 2 s."""
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as self._session:
+        async with new_session() as self._session:
             await self.queue.run(workers)
 
     def pod_changed(self, pod: Pod, gone: bool = False) -> None:
