@@ -20,8 +20,10 @@ from modelmeter.control.view import View
 from modelmeter.errors import NotFound
 from modelmeter.meter.devices import Devices, with_claims
 from modelmeter.meter.holding import Profile
+from modelmeter.meter.ledger import advance
 from modelmeter.meter.objects import Node, Pod
 from modelmeter.meter.page import first_page
+from modelmeter.meter.prices import Tariff
 from modelmeter.meter.profiles import Captured
 from tests.meter.builders import at
 from tests.meter.objects import PodBuilder, node, pod
@@ -98,8 +100,30 @@ def test_who_has_ended_is_kept_until_the_others_are_posted_past_its_end() -> Non
     sharing, first, _ = sharing_of(LIVE.build(), ENDED)
     assert sharing.awaited(ENDED) == {"a"}
     assert sharing.must_pass(first)
+    held = sharing.holding(LIVE.build())
     assert first.page is not None
-    first.page = replace(first.page, posted_through=at(3 * HOUR))
+    assert held is not None
+    first.page = advance(first.page, [held], at(3 * HOUR), Tariff(None))
+    assert sharing.awaited(ENDED) == set()
+    assert not sharing.must_pass(first)
+
+
+def test_who_ended_before_t_is_kept_until_the_others_have_counted_that() -> None:
+    """T of the first passed 3 h while the second was thought to run."""
+    sharing, first, _ = sharing_of(LIVE.build(), using("pod-b", "b", 2).build())
+    held = sharing.holding(LIVE.build())
+    assert first.page is not None
+    assert held is not None
+    passed = advance(first.page, [held], at(4 * HOUR), Tariff(None))
+    sharing, first, _ = sharing_of(LIVE.build(), ENDED)
+    first.page = passed
+    assert sharing.awaited(ENDED) == {"a"}
+    assert sharing.must_pass(first)
+
+
+def test_nobody_is_kept_for_a_pod_that_came_later() -> None:
+    later = using("pod-c", "a", 3).build()
+    sharing, first, _ = sharing_of(later, ENDED)
     assert sharing.awaited(ENDED) == set()
     assert not sharing.must_pass(first)
 

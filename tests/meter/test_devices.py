@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from modelmeter.meter.devices import Devices, allocated_devices, claim_names, sharing, with_claims
+from modelmeter.meter.devices import Devices, allocated_devices, claim_names, with_claims
 from modelmeter.meter.holding import GPU, Profile
 from modelmeter.meter.ledger import advance, carry, settle
 from modelmeter.meter.objects import Allocated, Device, Pod
@@ -14,6 +14,7 @@ from modelmeter.meter.observe import pod_holding
 from modelmeter.meter.page import Page
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured
 from modelmeter.meter.shares import SHARE_UNKNOWN
+from modelmeter.meter.uses import sharing
 from tests.meter.builders import at, page, tariff
 from tests.meter.objects import device, node, pod, resource_claim, resource_slice
 
@@ -107,10 +108,9 @@ def test_an_extended_resource_that_a_claim_stands_for_counts_once() -> None:
 
 def test_a_shared_claim_is_divided_among_those_who_use_it_at_once() -> None:
     """At 2 an hour, A over 1-3 h and B over 2-3 h: 3 and 1, together what the claim costs."""
-    uses = [(at(HOUR), at(3 * HOUR)), (at(2 * HOUR), at(3 * HOUR))]
-    steps = {"c": sharing(uses)}
-    a = pod_holding(noted("a", "c", {"": 1}, 1, 3), NODES, sharing=steps)
-    b = pod_holding(noted("b", "c", {"": 1}, 2, 3), NODES, sharing=steps)
+    uses = {"c": {"a": (at(HOUR), at(3 * HOUR)), "b": (at(2 * HOUR), at(3 * HOUR))}}
+    a = pod_holding(noted("a", "c", {"": 1}, 1, 3), NODES, uses=uses)
+    b = pod_holding(noted("b", "c", {"": 1}, 2, 3), NODES, uses=uses)
     assert a is not None
     assert b is not None
     assert (spent(settle(page(), a, AT_2)), spent(settle(page(), b, AT_2))) == (3, 1)
@@ -118,14 +118,14 @@ def test_a_shared_claim_is_divided_among_those_who_use_it_at_once() -> None:
 
 def test_three_who_come_and_go_are_billed_the_whole_claim_and_no_more() -> None:
     hours = {"a": (0, 5), "b": (1, 4), "c": (2, 3)}
-    steps = {"x": sharing((at(start * HOUR), at(end * HOUR)) for start, end in hours.values())}
+    uses = {"x": {uid: (at(start * HOUR), at(end * HOUR)) for uid, (start, end) in hours.items()}}
     sheet = page()
     for uid, (start, end) in hours.items():
-        live = pod_holding(noted(uid, "x", {"": 1}, start), NODES, sharing=steps)
+        live = pod_holding(noted(uid, "x", {"": 1}, start), NODES, uses=uses)
         assert live is not None
         # Posted in the middle, then settled: as the ledger does.
         sheet = advance(sheet, [live], at(start * HOUR + 1800), AT_2)
-        done = pod_holding(noted(uid, "x", {"": 1}, start, end), NODES, sharing=steps)
+        done = pod_holding(noted(uid, "x", {"": 1}, start, end), NODES, uses=uses)
         assert done is not None
         sheet = settle(sheet, done, AT_2)
     assert carry(sheet).usage[GPU] == 5 * HOUR

@@ -6,14 +6,15 @@ Quantities are whole unit-seconds per day; money is derived from them and never 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.model_deployment import Period
-from modelmeter.api.scalars import Instant, Integer, Month
+from modelmeter.api.scalars import INSTANT_PATTERN, Instant, Integer, Month
 
+INSTANT: Final = INSTANT_PATTERN.strip("^$")
 Certainty = Literal["exact", "estimated"]
 PerUnit = Literal["hour", "GiB-hour", "year", "month", "day"]
 GpuShare = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$", max_length=40)]
@@ -95,6 +96,21 @@ class Open(Struct):
     amounts: Annotated[dict[str, Integer], Field(max_length=8)]
     """item to GPUs, millicores, bytes or replicas."""
     uids: Annotated[list[str], Field(max_length=5000)]
+
+
+LASTS: Final = ".."
+"""The end of an interval that has none yet, as in ISO 8601."""
+Interval = Annotated[str, Field(pattern=rf"^{INSTANT}/({INSTANT}|[.][.])$", max_length=41)]
+"""[from, to) as in ISO 8601: "2026-11-01T00:00:00Z/2026-11-02T00:00:00Z"; "..": it lasts."""
+
+
+class ClaimUses(Struct):
+    """Who uses a ResourceClaim of the model's pods, of whichever model, as it is counted up to postedThrough."""
+
+    uid: str
+    """Of the ResourceClaim."""
+    users: Annotated[dict[str, Interval], Field(max_length=2000)]
+    """Pod UID to when it used the claim; those who are gone are kept for a day."""
 
 
 class Overhead(Struct):
@@ -202,6 +218,8 @@ class CostStatementSpec(Struct):
     """UIDs whose usage up to postedThrough is in the lines, by what they hold."""
     settled: Annotated[list[Settled], Field(max_length=5000)] = []
     """UIDs posted in full whose objects may still exist."""
+    claims: Annotated[list[ClaimUses], Field(max_length=2000)] | None = None
+    """ResourceClaims that pods of `open` use, and who shares them."""
     carried: Carried = Carried()
     inference: Inference | None = None
     totals: Totals = Totals()

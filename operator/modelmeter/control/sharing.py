@@ -1,7 +1,7 @@
 """ResourceClaims that several pods use at once, of one model or of several: each pod bears an equal part.
 
-The part that a pod bears follows from all pods that exist. So a pod that has ended stays until every page that still
-counts on the claim has passed its end; whoever is posted up to there no longer needs to know of it.
+The part that a pod bears follows from all pods that use the claim. So a pod that has ended stays until every page that
+still counts on the claim has counted its end, and keeps that itself from then on.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.profiling import Profiling
 from modelmeter.control.view import View
-from modelmeter.meter.devices import sharing
 from modelmeter.meter.holding import Holding
 from modelmeter.meter.lifetime import ended_at
 from modelmeter.meter.objects import Pod
-from modelmeter.meter.observe import pod_holding
-from modelmeter.meter.page import Page
+from modelmeter.meter.observe import pod_holding, use_of, was_released
 from modelmeter.meter.profiles import captured
+from modelmeter.meter.uses import Use
 
 
 class Sharing:
@@ -38,39 +37,52 @@ class Sharing:
         """
         if may_wait and self._profiling.awaits(pod):
             return None
-        steps = {}
-        for claim_uid in _claims(pod):
-            uses = (
-                pod_holding(user, self._view.nodes, self._view.lost) for user in self._view.devices.users(claim_uid)
-            )
-            steps[claim_uid] = sharing((use.start, use.end) for use in uses if use)
-        return pod_holding(pod, self._view.nodes, self._view.lost, steps)
+        uses = {
+            claim: {
+                user.metadata.uid: use
+                for user in self._view.devices.users(claim)
+                if (use := use_of(user, self._view.lost)) is not None
+            }
+            for claim in _claims(pod)
+        }
+        return pod_holding(pod, self._view.nodes, self._view.lost, uses)
 
     def must_pass(self, account: Account) -> bool:
-        """Whether T has to pass the end of a pod that shared a claim with one of the model's: it is about to go."""
-        through = account.page.posted_through if account.page else account.created
+        """Whether a pod that shared a claim with one of the model's has ended, and the page has yet to count that."""
+        now = self._clock()
         return any(
-            (end := ended_at(other, self._view.lost)[0]) is not None and through < end <= self._clock()
+            self._misses(account, pod, claim, other)
             for pod in self._belongings.pods(account)
-            for _, other in self._sharers(pod)
+            if ended_at(pod, self._view.lost)[0] is None
+            for claim, other in self._sharers(pod)
+            if (end := ended_at(other, self._view.lost)[0]) is not None and end <= now
         )
 
     def awaited(self, pod: Pod) -> frozenset[str]:
-        """UIDs of the models whose pages have yet to pass the end of a pod that shared a claim with theirs."""
-        end, _ = ended_at(pod, self._view.lost)
+        """UIDs of the models whose pages have yet to count the end of a pod that shared a claim with theirs."""
         return frozenset(
             owner.ref.uid
-            for owner, other in self._sharers(pod)
-            if owner.page is None or (end is not None and _unposted(owner.page, other, end))
+            for claim, other in self._sharers(pod)
+            if (owner := self._belongings.owner(other.metadata)) and self._misses(owner, other, claim, pod)
         )
 
-    def _sharers(self, pod: Pod) -> Iterator[tuple[Account, Pod]]:
-        """Other pods that use a claim of this one, and whose they are."""
-        for claim_uid in _claims(pod):
-            for other in self._view.devices.users(claim_uid):
-                owner = self._belongings.owner(other.metadata)
-                if owner is not None and other.metadata.uid != pod.metadata.uid:
-                    yield owner, other
+    def _sharers(self, pod: Pod) -> Iterator[tuple[str, Pod]]:
+        """Other pods that used a claim while this one did, and the claim."""
+        mine = use_of(pod, self._view.lost)
+        for claim in _claims(pod) if mine else ():
+            for other in self._view.devices.users(claim):
+                theirs = use_of(other, self._view.lost)
+                if other.metadata.uid != pod.metadata.uid and mine and theirs and _overlap(mine, theirs):
+                    yield claim, other
+
+    def _misses(self, account: Account, pod: Pod, claim: str, ended: Pod) -> bool:
+        """Whether the page of an account, whose pod uses a claim, has yet to count that another's use of it ended."""
+        page = account.page
+        if page is None:
+            return True
+        if page.ended or pod.metadata.uid in page.settled or (was_released(pod) and pod.metadata.uid not in page.open):
+            return False
+        return page.uses.get(claim, {}).get(ended.metadata.uid) != use_of(ended, self._view.lost)
 
 
 def _claims(pod: Pod) -> Iterator[str]:
@@ -78,6 +90,5 @@ def _claims(pod: Pod) -> Iterator[str]:
     yield from known.claims if known else ()
 
 
-def _unposted(page: Page, pod: Pod, until: datetime) -> bool:
-    """Whether a page has yet to hold what a pod used up to a moment."""
-    return not page.ended and page.posted_through < until and pod.metadata.uid not in page.settled
+def _overlap(one: Use, other: Use) -> bool:
+    return all(end is None or start < end for start, end in ((one[0], other[1]), (other[0], one[1])))

@@ -2,7 +2,7 @@
 
 lifetime  when pods and claims begin and end to hold: ladders of sources
 requests  what they ask for, in whole units
-shares    which part of a whole GPU a resource is; devices, of a ResourceClaim
+shares    which part of a whole GPU a resource is; devices, of a ResourceClaim; uses, who shares one
 profiles  what decides a price, captured on the pod
 observe   an object of the API server -> a Holding (what is held, since when, until when)
 prices    a PriceBook -> which rate holds for an item and a profile over an interval

@@ -1,4 +1,4 @@
-"""GPUs that ResourceClaims allocate (resource.k8s.io/v1): which devices, and who shares a claim, since when.
+"""GPUs that ResourceClaims allocate (resource.k8s.io/v1): which devices.
 
 A claim counts by its allocation, for as long as pods that are metered use it: from PodScheduled, for the scheduler
 allocates it just before, to the end of the pod. Pods that use one claim at once each bear an equal part of it.
@@ -6,8 +6,7 @@ allocates it just before, to the end of the pod. Pods that use one claim at once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -67,23 +66,6 @@ def with_claims(captured: Captured, claims: Mapping[str, Devices]) -> Captured:
         claims={uid: devices.parts for uid, devices in sorted(claims.items()) if devices.parts},
         reason=captured.reason or next((devices.reason for devices in claims.values() if devices.reason), ""),
     )
-
-
-def sharing(uses: Iterable[tuple[datetime, datetime | None]]) -> tuple[tuple[datetime, int], ...]:
-    """From when on how many use a claim, from each one's [start, end).
-
-    Uses over 1-3 h and 2-3 h give 1 from 1 h on, 2 from 2 h on and 0 from 3 h on.
-    """
-    changes: dict[datetime, int] = {}
-    for start, end in uses:
-        changes[start] = changes.get(start, 0) + 1
-        if end is not None:
-            changes[end] = changes.get(end, 0) - 1
-    among, steps = 0, []
-    for at, change in sorted(changes.items()):
-        among += change
-        steps.append((at, among))
-    return tuple(steps)
 
 
 def _part(result: Allocated, device: Device | None) -> Part:

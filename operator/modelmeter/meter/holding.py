@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty
+from modelmeter.meter.uses import Uses, cut
 
 GPU: Final = "gpu"
 """GPUs; unit-seconds are GPU-seconds."""
@@ -45,11 +45,19 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Parts of GPUs, as in `Holding.slices`, that several pods hold together: each bears one part of `among`."""
+    """Parts of GPUs, as in `Holding.slices`, of a ResourceClaim that several pods may use at once.
 
+    `uses` are those of all pods that exist, by pod UID; the holding's own is among them.
+    """
+
+    claim: str
     slices: Mapping[str, int]
-    steps: tuple[tuple[datetime, int], ...]
-    """(from when on, among how many), in order of time; each holds until the next."""
+    uses: Uses
+
+    def parts(self, among: int) -> Iterator[tuple[str, int]]:
+        """Share of a GPU and units that each of so many bears."""
+        for share, units in self.slices.items():
+            yield share_text(share_of(share) / among), units
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,9 @@ class Holding:
         for share, units in self.slices.items():
             yield Piece(GPU, share, units, start, end)
         for shared in self.shared:
-            for (since, among), (until, _) in pairwise((*shared.steps, (end, 0))):
-                low, high = max(start, since), min(end, until)
-                if low < high:
-                    for share, units in shared.slices.items():
-                        yield Piece(GPU, share_text(share_of(share) / among), units, low, high)
+            for low, high, among in cut(shared.uses.values(), start, end):
+                for share, units in shared.parts(among):
+                    yield Piece(GPU, share, units, low, high)
 
     def pieces_now(self, now: datetime) -> Iterator[Piece]:
         """All that is held at one moment: pieces of one second."""

@@ -18,6 +18,7 @@ from modelmeter.meter.holding import Holding
 from modelmeter.meter.page import Page, Past, month_end, month_of
 from modelmeter.meter.posting import Mark, Posting
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.uses import Use, Uses, known, remembered
 
 REMEMBER_SETTLED: Final = timedelta(hours=1)
 """How long a settled UID stays on the page after its object is gone: longer than any stale view lives."""
@@ -56,7 +57,8 @@ def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
     posting = Posting(page, tariff)
     posting.holding(held, max(held.end, held.start))
     still_open = {uid: amounts for uid, amounts in page.open.items() if uid != held.uid}
-    return replace(posting.page(), open=still_open, settled={**page.settled, held.uid: None})
+    uses = {claim: users for claim, users in page.uses.items() if users.keys() & still_open.keys()}
+    return replace(posting.page(), open=still_open, settled={**page.settled, held.uid: None}, uses=uses)
 
 
 def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, terms: Terms = NO_NEWS) -> Page:
@@ -81,7 +83,20 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
         posted_through=to,
         open=open_now,
         settled={**page.settled, **dict.fromkeys(vanished)},
+        uses=_uses(page, live, to),
     )
+
+
+def _uses(page: Page, live: Iterable[Holding], to: datetime) -> dict[str, Uses]:
+    """Who uses the claims of what lives, as it is counted now."""
+    existing: dict[str, dict[str, Use]] = {}
+    for holding in live:
+        for shared in holding.shared:
+            existing.setdefault(shared.claim, {}).update(shared.uses)
+    return {
+        claim: remembered(known(page.uses.get(claim, {}), page.posted_through, users), users, to)
+        for claim, users in existing.items()
+    }
 
 
 def _accrue(posting: Posting, page: Page, to: datetime, terms: Terms) -> Page:
@@ -134,6 +149,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         generation=page.generation,
         open=page.open,
         settled=page.settled,
+        uses=page.uses,
         past=carry(page),
         tally=inference.carried(page),
     )

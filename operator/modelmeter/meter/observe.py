@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
-from datetime import datetime
 from typing import Final
 
 from modelmeter.api.names import HELD_AT_FIRST, LABEL_STAGE, METERING_FINALIZER, PRICE_PROFILE
@@ -13,23 +12,21 @@ from modelmeter.meter.lifetime import TERMINAL, bound_at, capacity_changed_at, e
 from modelmeter.meter.objects import Claim, Metadata, Node, Pod
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured, captured, on_node
 from modelmeter.meter.requests import claim_amounts, decode_amounts, gpu_resources, held_by
+from modelmeter.meter.uses import Use, Uses
 
 SERVING: Final = "serving"
 """The stage of what is labelled with none."""
 
-Steps = Mapping[str, tuple[tuple[datetime, int], ...]]
-"""UID of a ResourceClaim to the steps of `devices.sharing`."""
-
 
 def pod_holding(
-    pod: Pod, nodes: Mapping[str, Node], lost: Container[str] = (), sharing: Steps | None = None
+    pod: Pod, nodes: Mapping[str, Node], lost: Container[str] = (), uses: Mapping[str, Uses] | None = None
 ) -> Holding | None:
     """What a pod holds; None while it is not scheduled (it holds nothing, and costs nothing).
 
     `lost` names nodes that are known to be gone. A pod whose node is neither there nor lost is None, too:
-    the watch has yet to show the node, and with it the price. `sharing` says among how many pods its
-    ResourceClaims are shared; one that it does not name is the pod's own. A pod that was deleted before
-    it was scheduled is a holding of no length, so that it is settled.
+    the watch has yet to show the node, and with it the price. `uses` says, by UID of its ResourceClaims, which
+    pods use them; one that it does not name is the pod's own. A pod that was deleted before it was scheduled is a
+    holding of no length, so that it is settled.
     """
     start, start_reason = scheduled_at(pod)
     if start is None:
@@ -39,23 +36,30 @@ def pod_holding(
     if known is None:
         return None
     end, end_reason = ended_at(pod, lost)
+    own = {pod.metadata.uid: (start, None if end is None else max(start, end))}
     amounts, slices = held_by(pod, known)
     reason = end_reason or start_reason or known.reason
-    steps = sharing or {}
     return Holding(
         uid=pod.metadata.uid,
         start=start,
-        end=None if end is None else max(start, end),
+        end=own[pod.metadata.uid][1],
         amounts=amounts,
         profile=known.profile,
         certainty="estimated" if reason else "exact",
         slices=slices,
-        shared=tuple(Shared(parts, steps.get(uid) or ((start, 1),)) for uid, parts in known.claims.items()),
+        shared=tuple(Shared(uid, parts, {**(uses or {}).get(uid, {}), **own}) for uid, parts in known.claims.items()),
         stage=_stage(pod.metadata),
         reason=reason,
         resized=resized_at(pod.metadata),
         at_first=decode_amounts(pod.metadata.annotations.get(HELD_AT_FIRST, "")),
     )
+
+
+def use_of(pod: Pod, lost: Container[str] = ()) -> Use | None:
+    """Since when and until when a pod uses its ResourceClaims; None while it is not scheduled."""
+    start, _ = scheduled_at(pod)
+    end, _ = ended_at(pod, lost)
+    return None if start is None else (start, None if end is None else max(start, end))
 
 
 def _known(pod: Pod, nodes: Mapping[str, Node], lost: Container[str]) -> Captured | None:

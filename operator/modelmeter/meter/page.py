@@ -9,9 +9,11 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from modelmeter.api.cost_statement import (
+    LASTS,
     Carried,
     CarriedStage,
     Certainty,
+    ClaimUses,
     CostStatementSpec,
     Line,
     ModelRef,
@@ -26,6 +28,7 @@ from modelmeter.api.scalars import instant, rfc3339
 from modelmeter.meter import counting
 from modelmeter.meter.counting import Tally
 from modelmeter.meter.holding import Profile
+from modelmeter.meter.uses import Use, Uses
 
 
 class LineKey(NamedTuple):
@@ -98,6 +101,7 @@ class Page:
     generation: int = 0
     open: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settled: Mapping[str, datetime | None] = field(default_factory=dict)
+    uses: Mapping[str, Uses] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
     tally: Tally | None = None
     """None on the pages of operators that did not count."""
@@ -180,6 +184,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
             for uid in group.uids
         },
         settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
+        uses={claim.uid: {uid: _use(text) for uid, text in claim.users.items()} for claim in spec.claims or ()},
         past=Past(
             _fractions(spec.carried.usage),
             _fractions(spec.carried.cost),
@@ -240,6 +245,11 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
         settled=[
             Settled(uid=uid, gone_since=rfc3339(gone) if gone else None) for uid, gone in sorted(page.settled.items())
         ],
+        claims=[
+            ClaimUses(uid=claim, users={uid: _use_text(use) for uid, use in sorted(users.items())})
+            for claim, users in sorted(page.uses.items())
+        ]
+        or None,
         carried=Carried(
             usage=_texts(page.past.usage),
             cost=_texts(page.past.cost),
@@ -265,6 +275,16 @@ def _grouped(uids: Mapping[str, Mapping[str, int]]) -> list[Open]:
         Open(amounts={item: str(units) for item, units in amounts}, uids=sorted(group))
         for amounts, group in sorted(groups.items())
     ]
+
+
+def _use(text: str) -> Use:
+    start, _, end = text.partition("/")
+    return instant(start), None if end == LASTS else instant(end)
+
+
+def _use_text(use: Use) -> str:
+    start, end = use
+    return f"{rfc3339(start)}/{rfc3339(end) if end else LASTS}"
 
 
 def _fractions(texts: Mapping[str, str]) -> dict[str, Fraction]:

@@ -9,9 +9,10 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty, Overhead
-from modelmeter.meter.holding import REPLICA, Holding, Profile
+from modelmeter.meter.holding import GPU, REPLICA, Holding, Profile, Shared
 from modelmeter.meter.page import LineKey, Page, SpanKey, month_of
 from modelmeter.meter.prices import BEGINNING, Price, Tariff
+from modelmeter.meter.uses import cut, differences, known
 
 RESIZED: Final = "Resized"
 """Reason of an estimate: it was resized, and nobody noted what it held before, or when it changed."""
@@ -72,9 +73,21 @@ class Posting:
             self._amounts(held, was, posted_to, turn, before)
             self._amounts(held, held.amounts, turn, end, mark if held.resized else guessed)
         low, high, sign = _ordered(posted_to, end)
-        for part in held.parts(low, high):
-            of_part = mark._replace(share=part.share)
-            self.item(part.item, sign * part.units, held.profile, of_part, part.start, part.end)
+        for share, units in held.slices.items():
+            self.item(GPU, sign * units, held.profile, mark._replace(share=share), low, high)
+        for shared in held.shared:
+            self._shared(held, shared, end, mark)
+
+    def _shared(self, held: Holding, shared: Shared, end: datetime, mark: Mark) -> None:
+        """Post the pod's part of a claim up to `end`; where it shared with others than was posted, put that right."""
+        through, counted = self._page.posted_through, self._page.uses.get(shared.claim, {})
+        posted = held.uid in self._page.open and held.uid in counted
+        before = cut(counted.values(), held.start, through) if posted else ()
+        now = {**known(counted, through, shared.uses), held.uid: (held.start, held.end)}
+        for low, high, was, among in differences(before, cut(now.values(), held.start, end)):
+            for sign, number in ((-1, was), (1, among)):
+                for share, units in shared.parts(number) if number else ():
+                    self.item(GPU, sign * units, held.profile, mark._replace(share=share), low, high)
 
     def _amounts(self, held: Holding, amounts: Mapping[str, int], start: datetime, end: datetime, mark: Mark) -> None:
         """Post amounts over [start, end); taken back where end is before start."""
