@@ -14,6 +14,11 @@ from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.model_deployment import Period
 from modelmeter.api.scalars import INSTANT_PATTERN, Instant, Integer, Month
 
+MAX_LINES: Final = 5000
+MAX_UNPRICED: Final = 2000
+MAX_UIDS: Final = 5000
+MAX_CLAIMS: Final = 2000
+MAX_OVERHEADS: Final = 64
 INSTANT: Final = INSTANT_PATTERN.strip("^$")
 Certainty = Literal["exact", "estimated"]
 PerUnit = Literal["hour", "GiB-hour", "year", "month", "day"]
@@ -95,7 +100,7 @@ class Open(Struct):
 
     amounts: Annotated[dict[str, Integer], Field(max_length=8)]
     """item to GPUs, millicores, bytes or replicas."""
-    uids: Annotated[list[str], Field(max_length=5000)]
+    uids: Annotated[list[str], Field(max_length=MAX_UIDS)]
 
 
 LASTS: Final = ".."
@@ -109,7 +114,7 @@ class ClaimUses(Struct):
 
     uid: str
     """Of the ResourceClaim."""
-    users: Annotated[dict[str, Interval], Field(max_length=2000)]
+    users: Annotated[dict[str, Interval], Field(max_length=MAX_UIDS)]
     """Pod UID to when it used the claim; those who are gone are kept for a day."""
 
 
@@ -207,18 +212,18 @@ class CostStatementSpec(Struct):
     """The month is over, or the account is."""
     ended: bool = False
     """Nothing of the model is left that could cost: no page follows."""
-    lines: Annotated[list[Line], Field(max_length=5000)] = []
-    unpriced: Annotated[list[UnpricedSpan], Field(max_length=2000)] = []
-    overheads: Annotated[list[Overhead], Field(max_length=64)] = []
+    lines: Annotated[list[Line], Field(max_length=MAX_LINES)] = []
+    unpriced: Annotated[list[UnpricedSpan], Field(max_length=MAX_UNPRICED)] = []
+    overheads: Annotated[list[Overhead], Field(max_length=MAX_OVERHEADS)] = []
     overheads_until: Instant | None = None
     """Where labour and operations ended: the deletion of the ModelDeployment."""
     generation: Annotated[int, Field(ge=0)] = 0
     """Of the ModelDeployment whose labour and operations these are."""
-    open: Annotated[list[Open], Field(max_length=5000)] = []
+    open: Annotated[list[Open], Field(max_length=MAX_UIDS)] = []
     """UIDs whose usage up to postedThrough is in the lines, by what they hold."""
-    settled: Annotated[list[Settled], Field(max_length=5000)] = []
+    settled: Annotated[list[Settled], Field(max_length=MAX_UIDS)] = []
     """UIDs posted in full whose objects may still exist."""
-    claims: Annotated[list[ClaimUses], Field(max_length=2000)] | None = None
+    claims: Annotated[list[ClaimUses], Field(max_length=MAX_CLAIMS)] | None = None
     """ResourceClaims that pods of `open` use, and who shares them."""
     carried: Carried = Carried()
     inference: Inference | None = None

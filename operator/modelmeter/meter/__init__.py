@@ -7,6 +7,7 @@ profiles  what decides a price, captured on the pod
 observe   an object of the API server -> a Holding (what is held, since when, until when)
 prices    a PriceBook -> which rate holds for an item and a profile over an interval
 page      the ledger page as values
+spans     unpriced usage in few spans
 posting   what holdings, labour and operations become on a page: lines and unpriced spans
 ledger    settle, advance, roll: how a page grows
 account   one pass over a model's pages: what to write, what may be released

@@ -5,17 +5,18 @@ The order of effects is the caller's: first the pages in their order, then the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
 
+from modelmeter.api.cost_statement import MAX_CLAIMS, MAX_LINES, MAX_OVERHEADS, MAX_UIDS, MAX_UNPRICED
 from modelmeter.errors import LedgerError
 from modelmeter.meter import cost, inference, sums
 from modelmeter.meter.holding import STORAGE, Holding
 from modelmeter.meter.inference import NO_COUNTS, Counts
-from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle
+from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle_all
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
 
@@ -27,6 +28,18 @@ AT_ONCE: Final = 500
 
 SECOND: Final = timedelta(seconds=1)
 """The grain of the API's times; a claim is on the page a second after it was bound, by whatever clock."""
+
+SPLIT: Final = "let some of the model's pods and claims belong to a ModelDeployment of their own"
+BOUNDS: Final[tuple[tuple[str, Callable[[Page], int], int, str], ...]] = (
+    ("lines", lambda page: len(page.lines), MAX_LINES, SPLIT),
+    ("unpriced", lambda page: len(page.unpriced), MAX_UNPRICED, "append rates; condition Priced says for what"),
+    ("open", lambda page: len(page.open), MAX_UIDS, SPLIT),
+    ("settled", lambda page: len(page.settled), MAX_UIDS, "delete finished pods that are still listed"),
+    ("claims", lambda page: len(page.uses), MAX_CLAIMS, SPLIT),
+    ("claims[].users", lambda page: max(map(len, page.uses.values()), default=0), MAX_UIDS, SPLIT),
+    ("overheads", lambda page: len(page.overheads), MAX_OVERHEADS, "join entries of spec.pricing"),
+)
+"""List of a statement, how long it is on a page and may be, and what to do where it is longer."""
 
 NO_TARIFF: Final = Tariff(None)
 
@@ -83,8 +96,7 @@ def account(page: Page, facts: Facts) -> Outcome:
     while True:
         boundary = month_end(page.month)
         finished = _finished(page, facts, min(facts.now, boundary))
-        for held in finished[:AT_ONCE]:
-            page = settle(page, held, tariff)
+        page = settle_all(page, finished[:AT_ONCE], tariff)
         if len(finished) > AT_ONCE or facts.now < boundary:
             break
         page = advance(page, facts.holdings, boundary, tariff, facts.terms)
@@ -124,6 +136,9 @@ def live_page(page: Page, facts: Facts) -> Page:
 
 def check(page: Page) -> None:
     """The invariants of a page; LedgerError names the first that does not hold."""
+    for name, count, limit, remedy in BOUNDS:
+        if (found := count(page)) > limit:
+            raise LedgerError(f"{page.month}: {name} would have {found} entries, a statement takes {limit}; {remedy}")
     both = page.open.keys() & page.settled.keys()
     if both:
         raise LedgerError(f"{page.month}: {sorted(both)[0]} is both open and settled")

@@ -50,15 +50,28 @@ NO_NEWS: Final = Terms()
 
 def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
     """Post what of a finished holding is not posted yet; negative where T had passed its true end."""
-    if held.end is None:
-        raise ValueError(f"{held.uid} is not finished")
-    if held.uid in page.settled:
-        return page
+    return settle_all(page, (held,), tariff)
+
+
+def settle_all(page: Page, finished: Iterable[Holding], tariff: Tariff) -> Page:
+    """The same for several."""
     posting = Posting(page, tariff)
-    posting.holding(held, max(held.end, held.start))
-    still_open = {uid: amounts for uid, amounts in page.open.items() if uid != held.uid}
-    uses = {claim: users for claim, users in page.uses.items() if users.keys() & still_open.keys()}
-    return replace(posting.page(), open=still_open, settled={**page.settled, held.uid: None}, uses=uses)
+    settled: set[str] = set()
+    for held in finished:
+        if held.end is None:
+            raise ValueError(f"{held.uid} is not finished")
+        if held.uid not in page.settled:
+            posting.holding(held, max(held.end, held.start))
+            settled.add(held.uid)
+    if not settled:
+        return page
+    still_open = {uid: amounts for uid, amounts in page.open.items() if uid not in settled}
+    return replace(
+        posting.page(),
+        open=still_open,
+        settled={**page.settled, **dict.fromkeys(settled)},
+        uses={claim: users for claim, users in page.uses.items() if users.keys() & still_open.keys()},
+    )
 
 
 def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, terms: Terms = NO_NEWS) -> Page:
@@ -69,9 +82,7 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
     """
     to = max(to, page.posted_through)
     holdings = tuple(held)
-    for finished in holdings:
-        if finished.end is not None and finished.end <= to:
-            page = settle(page, finished, tariff)
+    page = settle_all(page, [held for held in holdings if held.end is not None and held.end <= to], tariff)
     live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
     posting = Posting(page, tariff)
     for holding in live:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty, Overhead
 from modelmeter.meter.holding import GPU, REPLICA, Holding, Profile, Shared
 from modelmeter.meter.page import LineKey, Page, SpanKey, month_of
-from modelmeter.meter.prices import BEGINNING, Price, Tariff
+from modelmeter.meter.prices import Price, Tariff
+from modelmeter.meter.spans import bounded, pieces_by_day
 from modelmeter.meter.uses import cut, differences, known
 
 RESIZED: Final = "Resized"
 """Reason of an estimate: it was resized, and nobody noted what it held before, or when it changed."""
 
 _NO_PRICE: Final = Price("", "", "hour")
-
-
-def pieces_by_day(start: datetime, end: datetime) -> Iterator[tuple[datetime, int]]:
-    """Cut [start, end) at midnights UTC: each piece's beginning and its length in seconds."""
-    while start < end:
-        midnight = datetime(start.year, start.month, start.day, tzinfo=UTC) + timedelta(days=1)
-        stop = min(midnight, end)
-        yield start, round((stop - start).total_seconds())
-        start = stop
 
 
 class Mark(NamedTuple):
@@ -54,7 +45,7 @@ class Posting:
             for key, days in self._lines.items()
             if (kept := {day: units for day, units in days.items() if units})
         }
-        return replace(self._page, lines=lines, unpriced=_merged(self._unpriced))
+        return replace(self._page, lines=lines, unpriced=bounded(self._unpriced))
 
     def holding(self, held: Holding, end: datetime) -> None:
         """Post what is not posted yet of a holding up to `end`; what is posted beyond is taken back."""
@@ -149,7 +140,7 @@ class Posting:
             for key, days in self._lines.items()
             if (key.item, key.share, key.correction) == (span.item, span.share, "")
         ]
-        return not any(key.item == span.item for key in self._unpriced) and all(
+        return not any(amount and key.item == span.item for key, amount in self._unpriced.items()) and all(
             month_of(at) == month and any(days.get(f"{at.day:02}", 0) >= amount * seconds for days in lines)
             for at, seconds in pieces
         )
@@ -158,20 +149,3 @@ class Posting:
 def _ordered(start: datetime, end: datetime) -> tuple[datetime, datetime, int]:
     """An interval, and -1 where it runs backwards."""
     return (start, end, 1) if start <= end else (end, start, -1)
-
-
-def _merged(spans: Mapping[SpanKey, int]) -> dict[SpanKey, int]:
-    """The same usage in as few spans as there are changes of the amount."""
-    changes: dict[SpanKey, dict[datetime, int]] = {}
-    for key, amount in spans.items():
-        edges = changes.setdefault(key._replace(start=BEGINNING, end=BEGINNING), {})
-        edges[key.start] = edges.get(key.start, 0) + amount
-        edges[key.end] = edges.get(key.end, 0) - amount
-    merged: dict[SpanKey, int] = {}
-    for alike, edges in changes.items():
-        amount = 0
-        for start, end in pairwise(sorted(at for at, change in edges.items() if change)):
-            amount += edges[start]
-            if amount:
-                merged[alike._replace(start=start, end=end)] = amount
-    return merged
