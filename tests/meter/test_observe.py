@@ -10,7 +10,7 @@ import pytest
 
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile
 from modelmeter.meter.objects import Claim, Node, Pod
-from modelmeter.meter.observe import claim_holding, pod_holding
+from modelmeter.meter.observe import claim_holding, pod_holding, to_be_noted, was_released
 from modelmeter.meter.profiles import Captured, encode, node_profile
 
 NODE = msgspec.convert(
@@ -373,3 +373,17 @@ def test_a_pending_claim_holds_nothing() -> None:
 
 def test_a_pod_whose_node_the_watch_has_yet_to_show_waits_for_its_price() -> None:
     assert pod_holding(pod(), {}, ()) is None
+
+
+def test_what_was_never_posted_does_not_look_as_if_it_had_been() -> None:
+    """A pod that ran and ended while the operator was away never had our finalizer: noted, it would never count."""
+    note = {"annotations": {"modelmeter.dev/price-profile": encode(Captured(SPOT_L4))}}
+    held = {"finalizers": ["modelmeter.dev/metering"]}
+    ended = {"phase": "Succeeded", "containerStatuses": terminated("11:00:00")}
+    assert not to_be_noted(pod(**ended))
+    assert not was_released(pod(**ended))
+    # It is noted while it carries our finalizer, whether it has ended or not; without it, it was posted.
+    assert to_be_noted(pod(held, **ended))
+    assert not was_released(pod({**held, **note}, **ended))
+    assert was_released(pod(note, **ended))
+    assert not was_released(pod(note))

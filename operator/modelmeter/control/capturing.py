@@ -12,7 +12,8 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.lifetime import resized_at
 from modelmeter.meter.objects import Pod
-from modelmeter.meter.profiles import Captured, captured, encode
+from modelmeter.meter.observe import to_be_noted
+from modelmeter.meter.profiles import Captured, encode
 from modelmeter.meter.requests import encode_amounts, held_by
 
 
@@ -28,12 +29,12 @@ class Capturing:
 
     def pod_changed(self, account: Account, pod: Pod) -> None:
         """Look at the model's pods again where this one lacks its profile."""
-        if _lacks(pod):
+        if to_be_noted(pod):
             self.queue.add(account.ref.uid)
 
     async def _capture(self, uid: str) -> None:
         account = self._accounts.get(uid)
-        for pod in list(filter(_lacks, self._belongings.pods(account))) if account else ():
+        for pod in list(filter(to_be_noted, self._belongings.pods(account))) if account else ():
             if known := self._profiling.known(pod):
                 await self._note(pod, known)
             elif self._profiling.awaits(pod):
@@ -50,7 +51,3 @@ class Capturing:
             await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)
         except (NotFound, Conflict):
             return
-
-
-def _lacks(pod: Pod) -> bool:
-    return bool(pod.spec.node_name) and captured(pod) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Mapping
 from typing import Final
 
-from modelmeter.api.names import HELD_AT_FIRST, LABEL_STAGE, METERING_FINALIZER, PRICE_PROFILE
+from modelmeter.api.names import HELD_AT_FIRST, LABEL_STAGE, METERING_FINALIZER
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
 from modelmeter.meter.lifetime import TERMINAL, bound_at, capacity_changed_at, ended_at, resized_at, scheduled_at
@@ -79,10 +79,18 @@ def _stage(metadata: Metadata) -> str:
     return "" if stage == SERVING else stage
 
 
+def to_be_noted(pod: Pod) -> bool:
+    """Whether it is to be noted on a pod what decides its price.
+
+    Only while it carries our finalizer, which leaves once the pod is posted: see `was_released`.
+    """
+    return bool(pod.spec.node_name) and METERING_FINALIZER in pod.metadata.finalizers and captured(pod) is None
+
+
 def was_released(pod: Pod) -> bool:
     """Whether a finished pod is on the ledger already, however long it stays: we noted it, and let go of it."""
-    noted = PRICE_PROFILE in pod.metadata.annotations
-    return noted and pod.status.phase in TERMINAL and METERING_FINALIZER not in pod.metadata.finalizers
+    released = pod.status.phase in TERMINAL and METERING_FINALIZER not in pod.metadata.finalizers
+    return released and captured(pod) is not None
 
 
 def claims_of(pod: Pod) -> list[str]:
