@@ -24,6 +24,9 @@ TAINT = {"key": "tests.modelmeter.dev/shares", "value": "true", "effect": "NoSch
 TOLERATION = {"key": TAINT["key"], "operator": "Exists", "effect": "NoSchedule"}
 PRODUCT = "nvidia.com/gpu.product"
 HOST = "kubernetes.io/hostname"
+PROFILE = "modelmeter.dev/price-profile"
+FIRST = "modelmeter.dev/held-at-first"
+UID = "modelmeter.dev/model-uid"
 ALONE_SECONDS = 2
 """How long a pod has a claim to itself: long enough for the API's whole seconds."""
 POOLS = (
@@ -110,7 +113,7 @@ def adopted(user: User, name: str) -> dict[str, Any]:
     def done() -> dict[str, Any]:
         pod = user.get("pod", name)
         metadata = pod.get("metadata", {})
-        noted = "modelmeter.dev/price-profile" in metadata.get("annotations", {})
+        noted = PROFILE in metadata.get("annotations", {})
         uid = "modelmeter.dev/model-uid" in metadata.get("labels", {})
         held = "modelmeter.dev/metering" in metadata.get("finalizers", [])
         return pod if noted and uid and held else {}
@@ -277,7 +280,7 @@ def test_an_extended_resource_that_a_claim_stands_for_counts_once(user: User, wa
     uid = idle(user, "extended")
     requests = {"example.com/gpu": "1"}
     user.apply(labelled("e", "extended", resources={"requests": requests, "limits": requests}))
-    noted = json.loads(adopted(user, "e")["metadata"]["annotations"]["modelmeter.dev/price-profile"])
+    noted = json.loads(adopted(user, "e")["metadata"]["annotations"][PROFILE])
     assert list(noted["claims"].values()) == [{"": 1}]
     user.wait("it to run", lambda: user.get("pod", "e")["status"]["phase"] == "Running")
     user.kubectl("delete", "pod", "e", "--wait=false")
@@ -349,3 +352,30 @@ def test_labels_that_say_nothing_are_refused_and_other_pods_are_left_alone(user:
     moved = user.get("pod", "ours")
     moved["metadata"]["labels"]["modelmeter.dev/model"] = "elsewhere"
     assert "cannot change from 'strict' while it is metered" in user.refused(moved)
+
+
+def test_nobody_but_the_operator_writes_what_decides_a_cost(user: User) -> None:
+    idle(user, "guarded")
+    user.apply(labelled("ours", "guarded", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"}))
+    pod = adopted(user, "ours")
+    note = pod["metadata"]["annotations"][PROFILE]
+    cheap = {**pod, "metadata": {**pod["metadata"], "annotations": {PROFILE: note.replace("1/4", "1/4000")}}}
+    assert "only the operator writes them" in user.refused(cheap)
+    other = {**pod, "metadata": {**pod["metadata"], "labels": {**pod["metadata"]["labels"], UID: "another"}}}
+    assert "label modelmeter.dev/model-uid says whose usage it is" in user.refused(other)
+    harmless = {**pod, "metadata": {**pod["metadata"], "annotations": {PROFILE: note, "note": "mine"}}}
+    harmless["metadata"]["annotations"][FIRST] = pod["metadata"]["annotations"][FIRST]
+    user.apply(harmless)
+    # A copy carries the note of the pod that it was copied from, which says nothing: it gets its own.
+    copy = labelled("copy", "guarded", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"})
+    copy["metadata"]["annotations"] = {PROFILE: note.replace("1/4", "1/4000")}
+    user.apply(copy)
+
+    def own() -> bool:
+        metadata = user.get("pod", "copy")["metadata"]
+        return bool(json.loads(metadata["annotations"][PROFILE])["uid"] == metadata["uid"])
+
+    user.wait("its own note", own)
+    assert json.loads(user.get("pod", "copy")["metadata"]["annotations"][PROFILE])["shares"] == {
+        "nvidia.com/gpu": "1/4"
+    }

@@ -29,6 +29,7 @@ class PodBuilder:
         self._metadata: dict[str, Any] = {"name": uid, "uid": uid, "namespace": "team", "resourceVersion": "1"}
         self._metadata |= {"labels": {}, "annotations": {}}
         self._spec: dict[str, Any] = {"containers": []}
+        self._captured: Captured | None = None
         self._status: dict[str, Any] = {"phase": "Running", "conditions": []}
 
     def on(self, node: str, since: datetime) -> Self:
@@ -69,7 +70,7 @@ class PodBuilder:
 
     def noted(self, captured: Captured) -> Self:
         """With its profile captured."""
-        self._metadata["annotations"]["modelmeter.dev/price-profile"] = encode(captured)
+        self._captured = captured
         return self
 
     def of(self, model: str) -> Self:
@@ -92,7 +93,10 @@ class PodBuilder:
 
     def build(self) -> Pod:
         """The pod as metering reads it."""
-        return msgspec.convert({"metadata": self._metadata, "spec": self._spec, "status": self._status}, Pod)
+        made = msgspec.convert({"metadata": self._metadata, "spec": self._spec, "status": self._status}, Pod)
+        if self._captured is not None:
+            made.metadata.annotations["modelmeter.dev/price-profile"] = encode(self._captured, made)
+        return made
 
 
 def pod(uid: str) -> PodBuilder:

@@ -275,7 +275,9 @@ def test_what_a_pod_holds() -> None:
 
 
 def test_the_captured_profile_outlives_the_node() -> None:
-    held = pod_holding(pod({"annotations": {"modelmeter.dev/price-profile": encode(Captured(SPOT_L4))}}), {}, {"gpu-1"})
+    held = pod_holding(
+        pod({"annotations": {"modelmeter.dev/price-profile": encode(Captured(SPOT_L4), pod())}}), {}, {"gpu-1"}
+    )
     assert held is not None
     assert (held.profile, held.certainty) == (SPOT_L4, "exact")
 
@@ -377,7 +379,7 @@ def test_a_pod_whose_node_the_watch_has_yet_to_show_waits_for_its_price() -> Non
 
 def test_what_was_never_posted_does_not_look_as_if_it_had_been() -> None:
     """A pod that ran and ended while the operator was away never had our finalizer: noted, it would never count."""
-    note = {"annotations": {"modelmeter.dev/price-profile": encode(Captured(SPOT_L4))}}
+    note = {"annotations": {"modelmeter.dev/price-profile": encode(Captured(SPOT_L4), pod())}}
     held = {"finalizers": ["modelmeter.dev/metering"]}
     ended = {"phase": "Succeeded", "containerStatuses": terminated("11:00:00")}
     assert not to_be_noted(pod(**ended))

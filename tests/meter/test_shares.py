@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import pytest
 
-from modelmeter.meter.holding import GPU
-from modelmeter.meter.observe import pod_holding
-from modelmeter.meter.profiles import captured, encode, node_profile, on_node
+from modelmeter.meter.holding import GPU, Profile
+from modelmeter.meter.observe import pod_holding, to_be_noted
+from modelmeter.meter.profiles import Captured, captured, node_profile, on_node
+from modelmeter.meter.requests import encode_at_first, held_at_first
 from modelmeter.meter.shares import SHARE_UNKNOWN, Part, device_product, part
 from tests.meter.builders import at
 from tests.meter.objects import labelled, node, pod
@@ -92,16 +93,66 @@ def test_a_share_that_cannot_be_known_is_a_whole_gpu_and_says_so() -> None:
     assert (held.amounts[GPU], held.certainty, held.reason) == (1, "estimated", SHARE_UNKNOWN)
 
 
-def test_profiles_of_older_operators_are_read() -> None:
-    old = pod("a").build()
-    old.metadata.annotations["modelmeter.dev/price-profile"] = '{"capacity_type": "spot", "gpu_product": "NVIDIA-L4"}'
-    known = captured(old)
-    assert known is not None
-    assert (known.profile.gpu_product, known.shares, encode(known)) == (
-        "NVIDIA-L4",
-        {},
-        '{"capacity_type": "spot", "gpu_product": "NVIDIA-L4"}',
-    )
+FORGED = [
+    pytest.param('{"gpu_product": "NVIDIA-L4"}', id="of an operator that did not say of which pod"),
+    pytest.param('{"uid": "other", "node": "n", "gpu_product": "NVIDIA-L4"}', id="copied from another pod"),
+    pytest.param('{"uid": "a", "node": "m", "gpu_product": "NVIDIA-L4"}', id="of another node"),
+    pytest.param('{"uid": "a", "node": "n", "shares": {"nvidia.com/gpu": "2"}}', id="two GPUs for one"),
+    pytest.param('{"uid": "a", "node": "n", "shares": {"nvidia.com/gpu": "3/2"}}', id="more than a GPU for one"),
+    pytest.param('{"uid": "a", "node": "n", "shares": {"nvidia.com/gpu": "0/1"}}', id="nothing"),
+    pytest.param('{"uid": "a", "node": "n", "shares": {"nvidia.com/gpu": "-1/2"}}', id="less than nothing"),
+    pytest.param('{"uid": "a", "node": "n", "shares": {"nvidia.com/gpu": "half"}}', id="no number"),
+    pytest.param('{"uid": "a", "node": "n", "shares": {"nvidia.com/gpu": "1/0"}}', id="divided by nothing"),
+    pytest.param('{"uid": "a", "node": "n", "shares": "x"}', id="a text for an object"),
+    pytest.param('{"uid": "a", "node": "n", "gpu_product": ["a"]}', id="a list for a text"),
+    pytest.param('{"uid": "a", "node": "n", "claims": {"c": {"": -1}}}', id="a negative number of GPUs"),
+    pytest.param('{"uid": "a", "node": "n", "claims": {"c": {"1/0": 1}}}', id="a part that is none"),
+    pytest.param('{"uid": "a", "node": "n", "storage_class": "x"}', id="a field that is not ours"),
+    pytest.param("[]", id="no object"),
+    pytest.param("{", id="no JSON"),
+]
+
+
+@pytest.mark.parametrize("text", FORGED)
+def test_a_note_that_is_not_ours_or_not_this_pods_says_nothing(text: str) -> None:
+    asking = pod("a").on("n", at(0)).asks(gpu="1").build()
+    asking.metadata.annotations["modelmeter.dev/price-profile"] = text
+    asking.metadata.finalizers.append("modelmeter.dev/metering")
+    assert captured(asking) is None
+    assert to_be_noted(asking)
+    held = pod_holding(asking, {"n": node("n", gpu_product="Tesla-T4")})
+    assert held is not None
+    assert (held.amounts[GPU], held.profile.gpu_product) == (1, "Tesla-T4")
+
+
+def test_a_note_is_read_as_it_was_written() -> None:
+    known = Captured(Profile("NVIDIA-L4", "g6", "eu", "spot"), {"nvidia.com/gpu": "1/4"}, {"c": {"": 1}}, "X")
+    asking = pod("a").on("n", at(0)).noted(known).build()
+    assert captured(asking) == known
+    text = asking.metadata.annotations["modelmeter.dev/price-profile"]
+    assert text.startswith('{"uid":"a","node":"n","gpu_product":"NVIDIA-L4"')
+    again = pod("b").on("n", at(0)).build()
+    again.metadata.annotations["modelmeter.dev/price-profile"] = text
+    assert captured(again) is None
+
+
+AT_FIRST = [
+    pytest.param('{"uid": "a", "amounts": {"cpu": 500}}', {"cpu": 500}, id="ours"),
+    pytest.param('{"uid": "b", "amounts": {"cpu": 500}}', None, id="copied from another pod"),
+    pytest.param('{"cpu": 500}', None, id="of an operator that did not say of which pod"),
+    pytest.param('{"uid": "a", "amounts": {"cpu": -500}}', None, id="less than nothing"),
+    pytest.param('{"uid": "a", "amounts": {"tpu": 5}}', None, id="an item that is not ours"),
+    pytest.param("5", None, id="no object"),
+]
+
+
+@pytest.mark.parametrize(("text", "amounts"), AT_FIRST)
+def test_what_a_pod_held_at_first(text: str, amounts: dict[str, int] | None) -> None:
+    asking = pod("a").on("n", at(0)).build()
+    asking.metadata.annotations["modelmeter.dev/held-at-first"] = text
+    assert held_at_first(asking) == amounts
+    asking.metadata.annotations["modelmeter.dev/held-at-first"] = encode_at_first({"cpu": 1}, asking)
+    assert held_at_first(asking) == {"cpu": 1}
 
 
 @pytest.mark.parametrize(("label", "stage"), [("training", "training"), ("serving", ""), ("distilling", "distilling")])

@@ -231,7 +231,7 @@ class World:
         elif key.plural == "pods" and after is not None:
             text = after["metadata"].get("annotations", {}).get("modelmeter.dev/held-at-first")
             if text:
-                self._noted.setdefault(after["metadata"]["uid"], []).append(json.loads(text))
+                self._noted.setdefault(after["metadata"]["uid"], []).append(json.loads(text)["amounts"])
 
     # Claims.
 

@@ -25,10 +25,11 @@ LEDGER_FINALIZER = f"{GROUP}/ledger"
 """On ModelDeployments: leaves when the last statement is written."""
 
 PRICE_PROFILE = f"{GROUP}/price-profile"
-"""Annotation on pods: what decides the pod's price, captured from its node while it runs."""
+"""Annotation on pods: what decides the pod's price, captured from its node while it runs; JSON with `uid` and `node`,
+so that a copy on another pod says nothing."""
 
 HELD_AT_FIRST = f"{GROUP}/held-at-first"
-"""Annotation on pods: what the pod held when it was first seen, for it may be resized in place."""
+"""Annotation on pods: what the pod held when it was first seen, for it may be resized in place; JSON with its `uid`."""
 
 FIELD_MANAGER = "modelmeter"
 

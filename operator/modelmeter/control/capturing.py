@@ -14,7 +14,7 @@ from modelmeter.meter.lifetime import resized_at
 from modelmeter.meter.objects import Pod
 from modelmeter.meter.observe import to_be_noted
 from modelmeter.meter.profiles import Captured, encode
-from modelmeter.meter.requests import encode_amounts, held_by
+from modelmeter.meter.requests import encode_at_first, held_by
 
 
 class Capturing:
@@ -42,10 +42,10 @@ class Capturing:
 
     async def _note(self, pod: Pod, known: Captured) -> None:
         metadata = pod.metadata
-        noted = {PRICE_PROFILE: encode(known)}
+        noted = {PRICE_PROFILE: encode(known, pod)}
         if resized_at(metadata) is None:
             amounts, _ = held_by(pod, known)
-            noted[HELD_AT_FIRST] = encode_amounts(amounts)
+            noted[HELD_AT_FIRST] = encode_at_first(amounts, pod)
         body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
         try:
             await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Mapping
 from typing import Final
 
-from modelmeter.api.names import HELD_AT_FIRST, LABEL_STAGE, METERING_FINALIZER
+from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
 from modelmeter.meter.lifetime import TERMINAL, bound_at, capacity_changed_at, ended_at, resized_at, scheduled_at
 from modelmeter.meter.objects import Claim, Metadata, Node, Pod
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured, captured, on_node
-from modelmeter.meter.requests import claim_amounts, decode_amounts, gpu_resources, held_by
+from modelmeter.meter.requests import claim_amounts, gpu_resources, held_at_first, held_by
 from modelmeter.meter.uses import Use, Uses
 
 SERVING: Final = "serving"
@@ -51,7 +51,7 @@ def pod_holding(
         stage=_stage(pod.metadata),
         reason=reason,
         resized=resized_at(pod.metadata),
-        at_first=decode_amounts(pod.metadata.annotations.get(HELD_AT_FIRST, "")),
+        at_first=held_at_first(pod),
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 
+import msgspec
+from msgspec import Struct
+
+from modelmeter.api.names import HELD_AT_FIRST
 from modelmeter.api.scalars import quantity
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE
 from modelmeter.meter.objects import Claim, Container, Pod
@@ -57,18 +60,32 @@ def divide(asked: Mapping[str, int], shares: Mapping[str, str]) -> tuple[dict[st
     return amounts, slices
 
 
-def encode_amounts(held: Mapping[str, int]) -> str:
-    """The annotation that keeps what a pod held at first."""
-    return json.dumps(dict(held), sort_keys=True)
+class _AtFirst(Struct, frozen=True, forbid_unknown_fields=True):
+    """The annotation that keeps what a pod held at first; people can write it, too."""
+
+    uid: str
+    amounts: dict[str, int]
+
+
+def encode_at_first(held: Mapping[str, int], pod: Pod) -> str:
+    """The annotation's text for a pod."""
+    return msgspec.json.encode(_AtFirst(pod.metadata.uid, dict(held)), order="sorted").decode()
+
+
+def held_at_first(pod: Pod) -> Mapping[str, int] | None:
+    """What was noted of a pod; None where nothing was, or of another pod."""
+    noted = _decode_at_first(pod.metadata.annotations.get(HELD_AT_FIRST, ""))
+    return noted.amounts if noted and noted.uid == pod.metadata.uid else None
 
 
 @lru_cache(maxsize=4096)
-def decode_amounts(text: str) -> Mapping[str, int] | None:
-    """Read the annotation; None where it is not one of ours."""
+def _decode_at_first(text: str) -> _AtFirst | None:
     try:
-        return {str(item): int(units) for item, units in json.loads(text).items()}
-    except (ValueError, TypeError, AttributeError):
+        noted = msgspec.json.decode(text, type=_AtFirst)
+    except msgspec.MsgspecError:
         return None
+    valid = all(item in (GPU, CPU, MEMORY, REPLICA) and units > 0 for item, units in noted.amounts.items())
+    return noted if valid else None
 
 
 def claim_amounts(claim: Claim) -> Mapping[str, int]:
