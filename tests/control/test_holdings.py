@@ -41,8 +41,8 @@ def test_an_odd_pod_is_named_and_stops_its_own_model_only() -> None:
     with pytest.raises(
         UnmeterableError, match=r"Pod team/odd cannot be metered: .*'a few' is not a Kubernetes quantity"
     ):
-        list(holdings.of(first))
-    (held,) = holdings.of(second)
+        list(holdings.of(first, now()))
+    (held,) = holdings.of(second, now())
     assert held.amounts["cpu"] == 129
 
 

@@ -357,6 +357,7 @@ def test_labels_that_say_nothing_are_refused_and_other_pods_are_left_alone(user:
 def test_nobody_but_the_operator_writes_what_decides_a_cost(user: User) -> None:
     idle(user, "guarded")
     user.apply(labelled("ours", "guarded", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"}))
+    user.wait("it to run", lambda: user.get("pod", "ours").get("status", {}).get("phase") == "Running")
     pod = adopted(user, "ours")
     note = pod["metadata"]["annotations"][PROFILE]
     cheap = {**pod, "metadata": {**pod["metadata"], "annotations": {PROFILE: note.replace("1/4", "1/4000")}}}
@@ -371,11 +372,9 @@ def test_nobody_but_the_operator_writes_what_decides_a_cost(user: User) -> None:
     copy["metadata"]["annotations"] = {PROFILE: note.replace("1/4", "1/4000")}
     user.apply(copy)
 
-    def own() -> bool:
+    def own() -> dict[str, Any]:
         metadata = user.get("pod", "copy")["metadata"]
-        return bool(json.loads(metadata["annotations"][PROFILE])["uid"] == metadata["uid"])
+        noted = json.loads(metadata["annotations"][PROFILE])
+        return dict(noted) if noted["uid"] == metadata["uid"] else {}
 
-    user.wait("its own note", own)
-    assert json.loads(user.get("pod", "copy")["metadata"]["annotations"][PROFILE])["shares"] == {
-        "nvidia.com/gpu": "1/4"
-    }
+    assert user.wait("its own note", own)["shares"] == {"nvidia.com/gpu": "1/4"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
@@ -199,6 +199,38 @@ def test_a_closed_month_whose_next_page_could_not_be_written_goes_on() -> None:
     november = account(page(), facts(boundary + 60, pod("a", boundary - 600), prices=PRICES)).closed[0]
     december = account(november, facts(boundary + 90, pod("a", boundary - 600, boundary + 80), prices=PRICES)).page
     assert (december.month, december.closed, seconds_of(december, GPU)) == ("2026-12", False, 680)
+
+
+LATER = datetime(2126, 1, 1, tzinfo=UTC)
+
+
+def test_what_is_dated_in_a_far_future_moves_nothing() -> None:
+    """Anybody may write managed fields."""
+    labour = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
+    asked = facts(3600, prices=PRICES, terms=Terms(labour, generation=2, since=LATER))
+    outcome = account(page(), asked)
+    assert (outcome.closed, outcome.page.posted_through) == ((), at(3600))
+    assert (outcome.page.overheads, outcome.page.generation) == (labour, 2)
+    assert live_page(page(), asked).posted_through == at(3600)
+    grown = replace(pod("a", 0), resized=LATER)
+    sheet = account(page(), facts(3600, grown, prices=PRICES, advance=True)).page
+    assert (sheet.posted_through, seconds_of(sheet, GPU)) == (at(3600), 3600)
+    claim = Holding("c", LATER, None, {STORAGE: 10}, Profile())
+    assert account(page(), facts(3600, claim, prices=PRICES, advance=True)).page.posted_through == at(3600)
+
+
+def test_a_pass_closes_a_year_at_most() -> None:
+    """An operator that was away for long goes on where it stopped."""
+    years = 3 * 366 * DAY
+    sheet, closed = page(), []
+    for _ in range(4):
+        outcome = account(sheet, facts(years, pod("a", 0), prices=PRICES))
+        closed += [page.month for page in outcome.closed]
+        sheet = outcome.page
+        assert outcome.more == (len(closed) < 36)
+        assert len(outcome.closed) <= 12
+    assert (closed[0], closed[-1], len(closed)) == ("2026-11", "2029-10", 36)
+    assert seconds_of(account(sheet, facts(years, pod("a", 0), prices=PRICES, advance=True)).page, GPU) == years
 
 
 def test_an_ended_page_is_left_alone() -> None:

@@ -322,6 +322,7 @@ def test_every_clouds_word_for_capacity(labels: dict[str, str], capacity: str) -
     assert node_profile(node).capacity_type == capacity
 
 
+NOW = datetime(2026, 11, 10, 14, tzinfo=UTC)
 BOUND = {"time": "2026-11-10T10:00:05Z", "subresource": "status", "fieldsV1": {"f:status": {"f:phase": {}}}}
 
 
@@ -339,7 +340,7 @@ def claim(metadata: dict[str, Any] | None = None, **status: Any) -> Claim:
 
 
 def test_a_bound_claim_holds_its_capacity_until_it_is_deleted() -> None:
-    held = claim_holding(claim({"deletionTimestamp": "2026-11-10T12:00:00Z"}))
+    held = claim_holding(claim({"deletionTimestamp": "2026-11-10T12:00:00Z"}), NOW)
     assert held is not None
     assert (held.start, held.end, held.certainty) == (clock("10:00:05"), clock("12:00:00"), "exact")
     assert (held.amounts, held.profile) == ({STORAGE: 10 * 2**30}, Profile(storage_class="standard"))
@@ -349,7 +350,7 @@ def test_a_deleted_claim_is_held_until_the_last_pod_that_uses_it_has_ended() -> 
     deleted = claim({"deletionTimestamp": "2026-11-10T12:00:00Z"})
     ended = Holding("a", clock("11:00:00"), clock("12:30:00"), {}, Profile())
     running = Holding("b", clock("11:00:00"), None, {}, Profile())
-    kept, gone = claim_holding(deleted, [ended, running]), claim_holding(deleted, [ended])
+    kept, gone = claim_holding(deleted, NOW, [ended, running]), claim_holding(deleted, NOW, [ended])
     assert kept is not None
     assert gone is not None
     assert (kept.end, gone.end) == (None, clock("12:30:00"))
@@ -358,19 +359,19 @@ def test_a_deleted_claim_is_held_until_the_last_pod_that_uses_it_has_ended() -> 
 def test_a_claim_says_when_it_was_resized() -> None:
     asked = {"time": "2026-11-10T11:00:00Z", "fieldsV1": {"f:spec": {"f:resources": {"f:requests": {}}}}}
     got = {"time": "2026-11-10T11:00:09Z", "subresource": "status", "fieldsV1": {"f:status": {"f:capacity": {}}}}
-    held = claim_holding(claim({"managedFields": [BOUND, asked, got]}))
+    held = claim_holding(claim({"managedFields": [BOUND, asked, got]}), NOW)
     assert held is not None
     assert (held.start, held.resized) == (clock("10:00:05"), clock("11:00:09"))
 
 
 def test_a_claim_that_nobody_says_when_it_was_bound_counts_from_its_creation() -> None:
-    held = claim_holding(claim({"managedFields": []}))
+    held = claim_holding(claim({"managedFields": []}), NOW)
     assert held is not None
     assert (held.start, held.certainty) == (clock("10:00:00"), "estimated")
 
 
 def test_a_pending_claim_holds_nothing() -> None:
-    assert claim_holding(claim(phase="Pending", capacity={})) is None
+    assert claim_holding(claim(phase="Pending", capacity={}), NOW) is None
 
 
 def test_a_pod_whose_node_the_watch_has_yet_to_show_waits_for_its_price() -> None:
@@ -389,3 +390,10 @@ def test_what_was_never_posted_does_not_look_as_if_it_had_been() -> None:
     assert not was_released(pod({**held, **note}, **ended))
     assert was_released(pod(note, **ended))
     assert not was_released(pod(note))
+
+
+def test_a_claim_that_is_said_to_be_bound_in_a_far_future_counts_from_its_creation() -> None:
+    forged = {**BOUND, "time": "2126-11-10T10:00:05Z"}
+    held = claim_holding(claim({"managedFields": [forged]}), NOW)
+    assert held is not None
+    assert (held.start, held.reason) == (clock("10:00:00"), "BoundUnknown")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings
@@ -21,7 +22,7 @@ class Holdings:
         self._belongings = belongings
         self._sharing = sharing
 
-    def of(self, account: Account) -> Iterator[Holding]:
+    def of(self, account: Account, now: datetime) -> Iterator[Holding]:
         """Every holding of a model that is on its page, or has to come there; UnmeterableError names the odd object."""
         users: dict[str, list[Holding]] = {}
         open_now = account.page.open if account.page else {}
@@ -36,7 +37,7 @@ class Holdings:
                     users.setdefault(name, []).append(held)
         for claim in self._belongings.claims(account):
             with _understood("PersistentVolumeClaim", claim):
-                held = claim_holding(claim, users.get(claim.metadata.name, ()))
+                held = claim_holding(claim, now, users.get(claim.metadata.name, ()))
             if held:
                 yield held
 

@@ -103,10 +103,10 @@ class Metering:
 
         UnmeterableError where one of its objects cannot be understood, unless `blind` to them.
         """
-        model = account.model
+        model, now = account.model, through or self._clock()
         return Facts(
-            now=through or self._clock(),
-            holdings=() if blind else tuple(self._holdings.of(account)),
+            now=now,
+            holdings=() if blind else tuple(self._holdings.of(account, now)),
             tariff=self.tariff(account) or NO_TARIFF,
             price_book=model.spec.pricing.price_book if model else "",
             terms=Terms(

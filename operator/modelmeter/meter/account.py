@@ -17,6 +17,7 @@ from modelmeter.meter import cost, inference, sums
 from modelmeter.meter.holding import STORAGE, Holding
 from modelmeter.meter.inference import NO_COUNTS, Counts
 from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settle_all
+from modelmeter.meter.lifetime import AHEAD
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
 
@@ -40,6 +41,9 @@ BOUNDS: Final[tuple[tuple[str, Callable[[Page], int], int, str], ...]] = (
     ("overheads", lambda page: len(page.overheads), MAX_OVERHEADS, "join entries of spec.pricing"),
 )
 """List of a statement, how long it is on a page and may be, and what to do where it is longer."""
+
+MONTHS_AT_ONCE: Final = 12
+"""How many months one pass closes."""
 
 NO_TARIFF: Final = Tariff(None)
 
@@ -69,7 +73,7 @@ class Outcome:
     closed: tuple[Page, ...]
     page: Page
     more: bool = False
-    """More has ended than is settled in one write: write and release, then ask again."""
+    """More has ended, or more months are over, than one pass takes: write and release, then ask again."""
     vanished: tuple[str, ...] = ()
     """UIDs that were open and no longer exist: somebody took off their finalizer. What they held since T is lost."""
     counted: bool = False
@@ -97,12 +101,12 @@ def account(page: Page, facts: Facts) -> Outcome:
         boundary = month_end(page.month)
         finished = _finished(page, facts, min(facts.now, boundary))
         page = settle_all(page, finished[:AT_ONCE], tariff)
-        if len(finished) > AT_ONCE or facts.now < boundary:
+        more = len(finished) > AT_ONCE or (facts.now >= boundary and len(closed) >= MONTHS_AT_ONCE)
+        if more or facts.now < boundary:
             break
         page = advance(page, facts.holdings, boundary, tariff, facts.terms)
         over, page = roll(page)
         closed.append(over)
-    more = len(finished) > AT_ONCE
     due = not more and _due(page, facts)
     if due:
         page = advance(page, facts.holdings, facts.now, tariff, facts.terms)
@@ -155,10 +159,21 @@ def check(page: Page) -> None:
 
 
 def _dated(facts: Facts) -> Facts:
-    """The same with a clock that is not behind what the API server has dated already."""
-    bound = (held.start + SECOND for held in facts.holdings if STORAGE in held.amounts)
-    dated = (facts.terms.since, facts.terms.until, *(held.resized for held in facts.holdings), *bound)
-    return replace(facts, now=max((facts.now, *(at for at in dated if at is not None))))
+    """The same with a clock that is not behind what the API server has dated already.
+
+    What is dated later than can be, for anybody may write managed fields, is taken for not dated.
+    """
+    latest = facts.now + AHEAD
+    holdings = tuple(
+        replace(held, resized=None) if held.resized and held.resized > latest else held for held in facts.holdings
+    )
+    terms = facts.terms
+    if terms.since and terms.since > latest:
+        terms = replace(terms, since=None)
+    bound = (held.start + SECOND for held in holdings if STORAGE in held.amounts)
+    dated = (terms.since, terms.until, *(held.resized for held in holdings), *bound)
+    now = max((facts.now, *(at for at in dated if at is not None and at <= latest)))
+    return replace(facts, now=now, holdings=holdings, terms=terms)
 
 
 def _due(page: Page, facts: Facts) -> bool:

@@ -11,6 +11,8 @@ from typing import Final
 
 from modelmeter.meter.objects import ContainerStatus, Metadata, Pod
 
+AHEAD: Final = timedelta(minutes=10)
+"""How far the API server's times may be ahead of ours: a moment later than that was written by somebody else."""
 TERMINAL: Final = ("Succeeded", "Failed")
 SANDBOX: Final = "PodReadyToStartContainers"
 """Condition that says whether the pod's sandbox stands; of Kubernetes 1.29 and later."""
@@ -77,12 +79,12 @@ def resized_at(metadata: Metadata) -> datetime | None:
     return max((time for time in times if time is not None), default=None)
 
 
-def bound_at(metadata: Metadata) -> datetime | None:
+def bound_at(metadata: Metadata, now: datetime) -> datetime | None:
     """When a claim was bound: who gave it its volume wrote it then.
 
     Its phase says so only where nothing else does: conditions that come and go are written beside it.
     """
-    entries = [entry for entry in metadata.managed_fields if entry.time is not None]
+    entries = [entry for entry in metadata.managed_fields if entry.time is not None and entry.time <= now + AHEAD]
     volume = [entry.time for entry in entries if entry.owned.spec.volume_name is not None]
     phase = [entry.time for entry in entries if entry.owned.status.phase is not None]
     return min((time for time in volume or phase if time is not None), default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping
+from datetime import datetime
 from typing import Final
 
 from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER
@@ -100,7 +101,7 @@ def claims_of(pod: Pod) -> list[str]:
     return named + [f"{pod.metadata.name}-{volume.name}" for volume in volumes if volume.ephemeral is not None]
 
 
-def claim_holding(claim: Claim, users: Collection[Holding] = ()) -> Holding | None:
+def claim_holding(claim: Claim, now: datetime, users: Collection[Holding] = ()) -> Holding | None:
     """What a claim holds: its capacity from when it was bound to its deletion; None while it is not bound.
 
     `users` are pods that mount it: a deleted claim is kept until the last of them has ended.
@@ -112,7 +113,7 @@ def claim_holding(claim: Claim, users: Collection[Holding] = ()) -> Holding | No
         return None
     if claim.status.phase != "Bound" or "storage" not in claim.status.capacity:
         return Holding(claim.metadata.uid, deleted, deleted, {}, Profile()) if deleted else None
-    bound = bound_at(claim.metadata)
+    bound = bound_at(claim.metadata, now)
     start = bound or created
     used = any(user.end is None for user in users)
     ends = [user.end for user in users if user.end is not None]
