@@ -307,6 +307,22 @@ def test_the_hungriest_start_up_step_counts_where_it_is_larger() -> None:
 
 
 @pytest.mark.parametrize(
+    ("whole", "cpu", "memory"),
+    [
+        pytest.param({"cpu": "8", "memory": "64Gi"}, 8000, 64, id="both"),
+        pytest.param({"cpu": "8"}, 8000, 2, id="one, and the containers say the other"),
+        pytest.param({"nvidia.com/gpu": "9"}, 500, 2, id="GPUs are containers' alone"),
+    ],
+)
+def test_what_the_pod_requests_as_a_whole_counts_instead(whole: dict[str, str], cpu: int, memory: int) -> None:
+    init = {"resources": {"requests": {"memory": "1Gi"}}}
+    asking = pod(spec={"resources": {"requests": whole}, "initContainers": [init], "overhead": {"cpu": "100m"}})
+    held = pod_holding(asking, {"gpu-1": NODE}, ())
+    assert held is not None
+    assert held.amounts == {GPU: 1, CPU: cpu + 100, MEMORY: memory * 2**30, REPLICA: 1}
+
+
+@pytest.mark.parametrize(
     ("labels", "capacity"),
     [
         ({}, "on-demand"),

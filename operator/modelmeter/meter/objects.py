@@ -106,6 +106,8 @@ class PodSpec(Partial, frozen=True):
     containers: list[Container] = []
     init_containers: list[Container] = []
     overhead: dict[str, str] = {}
+    resources: Requirements = Requirements()
+    """Of the pod as a whole; what it requests of CPU and memory counts instead of the containers' requests."""
 
 
 class Condition(Partial, frozen=True):

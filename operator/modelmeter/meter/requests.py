@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec import Struct
 from modelmeter.api.names import HELD_AT_FIRST
 from modelmeter.api.scalars import quantity
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE
-from modelmeter.meter.objects import Claim, Container, Pod
+from modelmeter.meter.objects import Claim, Container, Pod, PodSpec
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured, Parts
 from modelmeter.meter.shares import is_gpu
 
@@ -25,6 +25,7 @@ def requests(pod: Pod) -> Mapping[str, int]:
         tuple(_requests(container) for container in spec.containers),
         tuple((container.restart_policy == "Always", _requests(container)) for container in spec.init_containers),
         tuple(sorted(spec.overhead.items())),
+        _requests(spec),
     )
 
 
@@ -94,15 +95,18 @@ def claim_amounts(claim: Claim) -> Mapping[str, int]:
     return {STORAGE: -(-units.numerator // units.denominator)}
 
 
-def _requests(container: Container) -> Requests:
-    return tuple(sorted(container.resources.requests.items()))
+def _requests(holder: Container | PodSpec) -> Requests:
+    return tuple(sorted(holder.resources.requests.items()))
 
 
 @lru_cache(maxsize=1024)
 def _requests_of(
-    containers: tuple[Requests, ...], inits: tuple[tuple[bool, Requests], ...], overhead: Requests
+    containers: tuple[Requests, ...], inits: tuple[tuple[bool, Requests], ...], overhead: Requests, whole: Requests
 ) -> Mapping[str, int]:
-    """Kubernetes' own rule: the larger of all containers together and the hungriest start-up step."""
+    """Kubernetes' own rule: the larger of all containers together and the hungriest start-up step.
+
+    What is requested of CPU and memory for the pod as a `whole` counts instead; its overhead comes on top.
+    """
     running: dict[str, int] = {}
     for requests in containers:
         _add(running, requests)
@@ -117,11 +121,14 @@ def _requests_of(
     for item, units in sidecars.items():
         running[item] = running.get(item, 0) + units
     held = {item: max(running.get(item, 0), peak.get(item, 0)) for item in {*running, *peak}}
+    of_whole: dict[str, int] = {}
+    _add(of_whole, [(resource, text) for resource, text in whole if not is_gpu(resource)])
+    held |= of_whole
     _add(held, overhead)
     return {REPLICA: 1, **{item: units for item, units in sorted(held.items()) if units}}
 
 
-def _add(sums: dict[str, int], requests: Requests) -> None:
+def _add(sums: dict[str, int], requests: Iterable[tuple[str, str]]) -> None:
     for resource, text in requests:
         if resource in (CPU, MEMORY) or is_gpu(resource):
             units = quantity(text) * (1000 if resource == CPU else 1)
