@@ -12,6 +12,7 @@ from modelmeter.meter.holding import GPU, REPLICA, STORAGE, Holding, Profile
 from modelmeter.meter.ledger import REMEMBERED, Terms, advance, forget
 from modelmeter.meter.page import Page, to_spec
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.verify import verify_pages
 from tests.meter.builders import L4, MODEL, at, book, facts, page, pod, seconds_of, tariff
 
 LARGEST = 100 * 1024
@@ -100,3 +101,24 @@ def test_totals_are_of_the_pages_own_month() -> None:
     outcome = account(page(), facts(days * 86_400, pod("a", 0), prices=Tariff(book())))
     pages = (*outcome.closed, advance(outcome.page, [pod("a", 0)], at(days * 86_400), Tariff(book())))
     assert sum(int(publish.totals(sheet).gpu_seconds) for sheet in pages) == days * 86_400
+
+
+def test_usage_that_is_priced_a_month_later_is_in_one_total_only() -> None:
+    """An hour of November, whose price comes in December: November counts the GPU-seconds, December bills them."""
+    sheet = account(page(), facts(7200, pod("a", 0, 3600), prices=Tariff(None))).page
+    waiting = account(sheet, facts(40 * 86_400, prices=Tariff(None)))
+    (november,) = waiting.closed
+    priced = account(waiting.page, facts(40 * 86_400 + 10, prices=tariff({"item": "gpu", "price": "7"}))).page
+    totals = [publish.totals(sheet) for sheet in (november, waiting.page, priced)]
+    assert [one.gpu_seconds for one in totals] == ["3600", "0", "0"]
+    assert totals[2].compute == "7.0000"
+    assert {key.correction for key in priced.lines if key.item == GPU} == {"2026-11"}
+    specs = [to_spec(sheet, publish.totals(sheet)) for sheet in (november, priced)]
+    assert list(verify_pages(specs)) == []
+
+
+def test_usage_that_was_too_much_a_month_ago_is_taken_back_on_the_open_page() -> None:
+    november = account(page(), facts(22 * 86_400, pod("a", 0), prices=PRICES))
+    sheet = account(november.page, facts(22 * 86_400 + 10, pod("a", 0, 3600), prices=PRICES)).page
+    counted = [int(publish.totals(one).gpu_seconds) for one in (*november.closed, sheet)]
+    assert counted == [21 * 86_400, 3600 - 21 * 86_400]

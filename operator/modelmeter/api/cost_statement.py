@@ -146,10 +146,15 @@ class Carried(Struct):
     """Of each stage other than serving."""
     estimates: dict[str, ExactDecimal] | None = None
     """Reason of an estimate to GPU-seconds."""
+    unpriced: dict[str, ExactDecimal] | None = None
+    """item to unit-seconds of the unpriced spans that came with the month: the totals of earlier pages count them."""
 
 
 class Totals(Struct):
-    """For people: the page's own sums when it was written, rounded once. Derived, never read back."""
+    """For people: what the page adds to those before it, rounded once. Derived, never read back.
+
+    Money is of the month in which it was posted, GPU-seconds of the month in which they were first seen.
+    """
 
     compute: str = "0"
     storage: str = "0"

@@ -168,7 +168,7 @@ def roll(page: Page) -> tuple[Page, Page]:
 
 
 def carry(page: Page) -> Past:
-    """The exact sums of this page and all before it, without the unpriced spans."""
+    """The exact sums of this page and all before it; unpriced spans stand beside, for they move on."""
     past = page.past
     return Past(
         usage=sums.plus(past.usage, sums.usage(page.lines)),
@@ -176,6 +176,7 @@ def carry(page: Page) -> Past:
         estimated=past.estimated + cost.estimated(page.lines),
         stages=sums.plus_stages(past.stages, sums.by_stage(page.lines)),
         estimates=sums.plus(past.estimates, sums.by_reason(page.lines)),
+        unpriced=sums.unpriced(page.unpriced),
     )
 
 

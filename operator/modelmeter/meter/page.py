@@ -81,6 +81,8 @@ class Past:
     """By stage, other than serving: that is what remains of the whole."""
     estimates: Mapping[str, Fraction] = field(default_factory=dict)
     """Reason of an estimate to GPU-seconds."""
+    unpriced: Mapping[str, Fraction] = field(default_factory=dict)
+    """Item to unit-seconds of the unpriced spans that came with the month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
                 for stage, carried in (spec.carried.stages or {}).items()
             },
             _fractions(spec.carried.estimates or {}),
+            _fractions(spec.carried.unpriced or {}),
         ),
         tally=counting.from_spec(spec.inference) if spec.inference else None,
     )
@@ -260,6 +263,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
             }
             or None,
             estimates=_texts(page.past.estimates) or None,
+            unpriced=_texts(page.past.unpriced) or None,
         ),
         inference=counting.to_spec(page.tally) if page.tally else None,
         totals=totals,

@@ -23,7 +23,7 @@ from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of
 from modelmeter.meter.ledger import carry
 from modelmeter.meter.observe import SERVING
-from modelmeter.meter.page import Page, StageSum, month_end, month_start
+from modelmeter.meter.page import Page, StageSum
 from modelmeter.meter.prices import Tariff
 
 EXACT = Context(prec=100)
@@ -62,16 +62,10 @@ def _product(left: str, right: str) -> str:
 
 
 def totals(page: Page) -> Totals:
-    """The page's own sums, for people who read the CostStatement."""
-    parts = cost.by_category(page.lines)
-    begins, ends = month_start(page.month), month_end(page.month)
-    own = {
-        key._replace(start=max(key.start, begins), end=min(key.end, ends)): amount
-        for key, amount in page.unpriced.items()
-        if key.start < ends and key.end > begins
-    }
-    gpu_seconds = sums.plus(sums.usage(page.lines), sums.unpriced(own)).get(GPU, cost.ZERO)
-    return Totals(**_texts(parts), gpu_seconds=_whole(gpu_seconds))
+    """What the page adds to all before it, for people who read the CostStatement."""
+    seconds = sums.plus(sums.usage(page.lines), sums.unpriced(page.unpriced))
+    gpu_seconds = seconds.get(GPU, cost.ZERO) - page.past.unpriced.get(GPU, cost.ZERO)
+    return Totals(**_texts(cost.by_category(page.lines)), gpu_seconds=_whole(gpu_seconds))
 
 
 def usage(page: Page) -> Usage:

@@ -94,5 +94,6 @@ def _without_zeros(past: Past) -> Past:
         past,
         usage={item: units for item, units in past.usage.items() if units},
         cost={category: amount for category, amount in past.cost.items() if amount},
+        unpriced={item: units for item, units in past.unpriced.items() if units},
         estimates={reason: seconds for reason, seconds in past.estimates.items() if seconds},
     )
