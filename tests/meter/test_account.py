@@ -201,6 +201,19 @@ def test_a_closed_month_whose_next_page_could_not_be_written_goes_on() -> None:
     assert (december.month, december.closed, seconds_of(december, GPU)) == ("2026-12", False, 680)
 
 
+def test_the_status_shows_the_month_that_it_is_though_the_page_of_the_last_is_not_closed_yet() -> None:
+    boundary = round(timedelta(days=21).total_seconds())
+    held = pod("a", boundary - 3600)
+    sheet = advance(replace(page(), currency="USD"), [held], at(boundary - 60), PRICES)
+    shown = live_page(sheet, facts(boundary + 7200, held, prices=PRICES))
+    assert (shown.month, carry(shown).cost["compute"]) == ("2026-12", 3)
+    # As it will be once it is written.
+    known = facts(boundary + 7200, held, prices=PRICES)
+    assert shown == live_page(account(sheet, known).page, known)
+    gone = live_page(sheet, facts(70 * DAY, prices=PRICES))
+    assert (gone.month, seconds_of(gone, GPU)) == ("2027-01", 3540)
+
+
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
 
 

@@ -134,8 +134,12 @@ def live_page(page: Page, facts: Facts) -> Page:
         _, page = roll(page)
     facts = _dated(facts)
     tariff = tariff_of(page, facts.tariff)
+    before = page
+    while facts.now >= (boundary := month_end(page.month)):
+        # Over, and not written yet: what is shown does not wait for that.
+        _, page = roll(advance(page, facts.holdings, boundary, tariff, facts.terms))
     shown = advance(page, facts.holdings, facts.now, tariff, facts.terms)
-    return inference.tallied(shown, page, facts.counts, facts.now)
+    return inference.tallied(shown, before, facts.counts, facts.now)
 
 
 def check(page: Page) -> None:
