@@ -8,10 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from modelmeter.meter.account import Facts, account
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, Profile
-from modelmeter.meter.objects import Claim, Node, Pod
+from modelmeter.meter.ledger import Terms, advance
+from modelmeter.meter.objects import Claim, ManagedFields, Node, Pod
 from modelmeter.meter.observe import claim_holding, pod_holding, to_be_noted, was_released
+from modelmeter.meter.page import first_page
 from modelmeter.meter.profiles import Captured, encode, node_profile
+from tests.meter.builders import MODEL, seconds_of, tariff
 
 NODE = msgspec.convert(
     {
@@ -348,7 +352,7 @@ def claim(metadata: dict[str, Any] | None = None, **status: Any) -> Claim:
     return msgspec.convert(
         {
             "metadata": {"name": "c", "uid": "c", **created, **(metadata or {})},
-            "spec": {"storageClassName": "standard"},
+            "spec": {"storageClassName": "standard", "resources": {"requests": {"storage": "10Gi"}}},
             "status": {"phase": "Bound", "capacity": {"storage": "10Gi"}, **status},
         },
         Claim,
@@ -413,3 +417,37 @@ def test_a_claim_that_is_said_to_be_bound_in_a_far_future_counts_from_its_creati
     held = claim_holding(claim({"managedFields": [forged]}), NOW)
     assert held is not None
     assert (held.start, held.reason) == (clock("10:00:00"), "BoundUnknown")
+
+
+def test_a_claim_whose_volume_is_lost_has_ended_and_counts_until_then() -> None:
+    """The controller takes its capacity away with its phase."""
+    prices = tariff()
+    sheet = account(first_page(MODEL, clock("09:00:00")), _facts("10:00:06", claim_holding(claim(), NOW))).page
+    lost = {**BOUND, "time": "2026-11-10T13:00:05Z"}
+    found = claim({"managedFields": [lost]}, phase="Lost", capacity={})
+    # Its volume was not written by the controller that lost it, so its binding is still known.
+    found.metadata.managed_fields.append(
+        msgspec.convert({"time": "2026-11-10T10:00:05Z", "fieldsV1": {"f:spec": {"f:volumeName": {}}}}, ManagedFields)
+    )
+    held = claim_holding(found, NOW)
+    assert held is not None
+    assert (held.start, held.end, held.reason) == (clock("10:00:05"), clock("13:00:05"), "VolumeLost")
+    for posted in (sheet, advance(sheet, [claim_holding(claim(), NOW)], clock("13:30:00"), prices)):
+        outcome = account(posted, _facts("14:00:00", held))
+        assert outcome.vanished == ()
+        assert seconds_of(outcome.page, STORAGE) == 10 * 2**30 * 3 * 3600
+        assert "c" in outcome.page.settled
+    unseen = account(first_page(MODEL, clock("09:00:00")), _facts("14:00:00", held)).page
+    assert seconds_of(unseen, STORAGE) == 10 * 2**30 * 3 * 3600
+    assert {key.reason for key in unseen.unpriced} == {"VolumeLost"}
+
+
+def test_a_claim_that_does_not_say_when_its_volume_was_lost_ends_when_that_is_seen() -> None:
+    held = claim_holding(claim({"managedFields": []}, phase="Lost", capacity={}), NOW)
+    assert held is not None
+    assert (held.end, held.certainty) == (NOW, "estimated")
+
+
+def _facts(now: str, *holdings: Holding | None) -> Facts:
+    known = tuple(held for held in holdings if held is not None)
+    return Facts(clock(now), known, tariff(), "", Terms())

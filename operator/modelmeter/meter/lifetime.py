@@ -90,6 +90,12 @@ def bound_at(metadata: Metadata, now: datetime) -> datetime | None:
     return min((time for time in volume or phase if time is not None), default=None)
 
 
+def lost_at(metadata: Metadata, now: datetime) -> datetime:
+    """When a claim lost its volume: its phase was written then; now, where nobody says it."""
+    times = (entry.time for entry in metadata.managed_fields if entry.owned.status.phase is not None)
+    return max((time for time in times if time is not None and time <= now), default=now)
+
+
 def capacity_changed_at(metadata: Metadata) -> datetime | None:
     """When a claim got its present capacity, if ever somebody asked for another one than at first."""
     entries = [entry for entry in metadata.managed_fields if entry.time is not None]

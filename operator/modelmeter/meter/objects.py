@@ -168,6 +168,7 @@ class Pod(Partial, frozen=True):
 
 class ClaimSpec(Partial, frozen=True):
     storage_class_name: str = ""
+    resources: Requirements = Requirements()
 
 
 class ClaimStatus(Partial, frozen=True):

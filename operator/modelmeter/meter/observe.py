@@ -9,12 +9,22 @@ from typing import Final
 from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
-from modelmeter.meter.lifetime import TERMINAL, bound_at, capacity_changed_at, ended_at, resized_at, scheduled_at
+from modelmeter.meter.lifetime import (
+    TERMINAL,
+    bound_at,
+    capacity_changed_at,
+    ended_at,
+    lost_at,
+    resized_at,
+    scheduled_at,
+)
 from modelmeter.meter.objects import Claim, Metadata, Node, Pod
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured, captured, on_node
 from modelmeter.meter.requests import claim_amounts, gpu_resources, held_at_first, held_by
 from modelmeter.meter.uses import Use, Uses
 
+VOLUME_LOST: Final = "VolumeLost"
+"""Reason of an estimate: the volume of a claim is gone."""
 SERVING: Final = "serving"
 """The stage of what is labelled with none."""
 
@@ -105,13 +115,15 @@ def claim_holding(claim: Claim, now: datetime, users: Collection[Holding] = ()) 
     """What a claim holds: its capacity from when it was bound to its deletion; None while it is not bound.
 
     `users` are pods that mount it: a deleted claim is kept until the last of them has ended.
-    Estimated where nobody noted when it was bound (BoundUnknown), or how such a pod ended.
+    Estimated where nobody noted when it was bound (BoundUnknown), or how such a pod ended; and where its volume was
+    lost (VolumeLost): then it has ended, and says no longer what its capacity was.
     """
     created = claim.metadata.creation_timestamp
     deleted = claim.metadata.deletion_timestamp
     if created is None:
         return None
-    if claim.status.phase != "Bound" or "storage" not in claim.status.capacity:
+    lost = lost_at(claim.metadata, now) if claim.status.phase == "Lost" else None
+    if lost is None and (claim.status.phase != "Bound" or "storage" not in claim.status.capacity):
         return Holding(claim.metadata.uid, deleted, deleted, {}, Profile()) if deleted else None
     bound = bound_at(claim.metadata, now)
     start = bound or created
@@ -120,14 +132,19 @@ def claim_holding(claim: Claim, now: datetime, users: Collection[Holding] = ()) 
     reason = "" if bound else "BoundUnknown"
     if deleted and not reason:
         reason = next((user.reason for user in users if user.reason), "")
+    end = max(start, deleted, *ends) if deleted and not used else None
+    if lost is not None:
+        reason, end = VOLUME_LOST, max(start, min(lost, end or lost))
     return Holding(
         uid=claim.metadata.uid,
         start=start,
-        end=max(start, deleted, *ends) if deleted and not used else None,
+        end=end,
         amounts=claim_amounts(claim),
         profile=Profile(storage_class=claim.spec.storage_class_name),
         certainty="estimated" if reason else "exact",
         stage=_stage(claim.metadata),
         reason=reason,
-        resized=capacity_changed_at(claim.metadata),
+        # What a page knows of it counts until then.
+        resized=capacity_changed_at(claim.metadata) if lost is None else end,
+        at_first=claim_amounts(claim) if lost else None,
     )

@@ -90,8 +90,9 @@ def _decode_at_first(text: str) -> _AtFirst | None:
 
 
 def claim_amounts(claim: Claim) -> Mapping[str, int]:
-    """Whole units that a bound claim holds: the bytes of its capacity."""
-    units = quantity(claim.status.capacity["storage"])
+    """Whole units that a claim holds: the bytes of its capacity, or of its request where it has lost that."""
+    sizes = claim.status.capacity or claim.spec.resources.requests
+    units = quantity(sizes.get("storage", "0"))
     return {STORAGE: -(-units.numerator // units.denominator)}
 
 
