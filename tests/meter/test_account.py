@@ -214,6 +214,20 @@ def test_the_status_shows_the_month_that_it_is_though_the_page_of_the_last_is_no
     assert (gone.month, seconds_of(gone, GPU)) == ("2027-01", 3540)
 
 
+def test_labour_in_the_currency_of_another_book_is_not_posted() -> None:
+    """It would be posted as if it were the ledger's: 72 euros as 72 dollars."""
+    dollars = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
+    euros = Terms((Overhead(item="labour/owner", unit_price="72", per="hour"),), generation=2, since=at(1800))
+    foreign = Tariff(book({"item": "gpu", "price": "5"}, currency="EUR"))
+    sheet = account(replace(page(), overheads=dollars, generation=1), facts(10, prices=PRICES)).page
+    asked = facts(3600, prices=foreign, terms=euros, advance=True)
+    assert carry(live_page(sheet, asked)).cost["labour"] == 36
+    sheet = account(sheet, asked).page
+    assert (carry(sheet).cost["labour"], sheet.overheads, sheet.generation) == (36, dollars, 1)
+    agreed = account(sheet, facts(3600, prices=PRICES, terms=euros, advance=True)).page
+    assert carry(agreed).cost["labour"] == 18 + 36
+
+
 LATER = datetime(2126, 1, 1, tzinfo=UTC)
 
 

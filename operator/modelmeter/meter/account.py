@@ -87,14 +87,13 @@ def account(page: Page, facts: Facts) -> Outcome:
     if page.closed:
         # The month was closed, and then the next page could not be written.
         _, page = roll(page)
-    facts = _dated(facts)
-    tariff, was_open = facts.tariff, page.open.keys()
     before, existing = page, {held.uid for held in facts.holdings}
     if not page.currency:
-        page = replace(page, currency=tariff.currency)
+        page = replace(page, currency=facts.tariff.currency)
     if facts.price_book:
         page = replace(page, price_book=facts.price_book)
-    tariff = tariff_of(page, tariff)
+    facts, was_open = _in_currency(page, _dated(facts)), page.open.keys()
+    tariff = facts.tariff
     closed: list[Page] = []
     page = reprice(page, tariff)
     while True:
@@ -132,9 +131,8 @@ def live_page(page: Page, facts: Facts) -> Page:
         return page
     if page.closed:
         _, page = roll(page)
-    facts = _dated(facts)
-    tariff = tariff_of(page, facts.tariff)
-    before = page
+    before, facts = page, _in_currency(page, _dated(facts))
+    tariff = facts.tariff
     while facts.now >= (boundary := month_end(page.month)):
         # Over, and not written yet: what is shown does not wait for that.
         _, page = roll(advance(page, facts.holdings, boundary, tariff, facts.terms))
@@ -178,6 +176,13 @@ def _dated(facts: Facts) -> Facts:
     dated = (terms.since, terms.until, *(held.resized for held in holdings), *bound)
     now = max((facts.now, *(at for at in dated if at is not None and at <= latest)))
     return replace(facts, now=now, holdings=holdings, terms=terms)
+
+
+def _in_currency(page: Page, facts: Facts) -> Facts:
+    """What can be posted on a page: no price in another currency, of labour and operations neither."""
+    tariff = tariff_of(page, facts.tariff)
+    foreign = bool(facts.tariff.currency) and tariff is not facts.tariff
+    return replace(facts, tariff=tariff, terms=replace(facts.terms, overheads=None)) if foreign else facts
 
 
 def _due(page: Page, facts: Facts) -> bool:
