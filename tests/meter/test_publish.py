@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
 from modelmeter.api.base import parse
+from modelmeter.api.cost_statement import CostStatementSpec, Overhead
 from modelmeter.api.estimate import EstimateSpec
 from modelmeter.api.model_deployment import Pricing
 from modelmeter.api.model_deployment_status import Replicas
 from modelmeter.meter import publish
+from modelmeter.meter.account import account
 from modelmeter.meter.estimate import explicit, parts
+from modelmeter.meter.holding import STORAGE, Holding, Profile
 from modelmeter.meter.ledger import advance
-from tests.meter.builders import at, page, pod, tariff
+from modelmeter.meter.page import to_spec
+from modelmeter.meter.prices import Tariff
+from tests.meter.builders import at, facts, page, pod, tariff
 
+LABOUR = (Overhead(item="labour/owner", unit_price="36", per="hour"),)
 PRICES = tariff({"item": "gpu", "price": "0.731"}, {"item": "cpu", "price": "0.031611"})
 
 
@@ -52,6 +59,57 @@ def test_usage_and_cost_of_a_page() -> None:
     assert cost.unpriced.memory_byte_seconds == str(8 * 2**30 * 6600)
     assert cost.unpriced.gpu_seconds is None
     assert cost.as_of == "2026-11-10T01:00:00Z"
+
+
+NOTHING = Tariff(None)
+AMOUNTS = ("compute", "storage", "labour", "operations", "total", "per_hour")
+
+
+def test_what_nobody_has_a_price_for_is_not_shown_as_0() -> None:
+    """Without a PriceBook kubectl prints empty columns."""
+    held = [pod("a", 0)]
+    sheet = advance(replace(page(), overheads=LABOUR), held, at(3600), NOTHING)
+    shown = publish.cost_of(sheet, publish.per_hour(sheet, held, NOTHING, at(3600)), Replicas(), at(3600))
+    text = shown.model_dump(exclude_none=True)
+    known = {"storage": "0.0000", "labour": "36.0000", "operations": "0.0000"}
+    assert {name: text[name] for name in AMOUNTS if name in text} == known
+    assert (shown.month.total, publish.totals(sheet).total, publish.totals(sheet).compute) == (None, None, None)
+    spec = to_spec(sheet, publish.totals(sheet)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert CostStatementSpec.model_validate(spec).totals == publish.totals(sheet)
+
+
+def test_a_stage_that_nobody_has_a_price_for_is_not_shown_as_free() -> None:
+    held = [pod("a", 0), replace(pod("b", 0, profile=Profile("NVIDIA-T4")), stage="training")]
+    prices = tariff({"item": "gpu", "price": "2", "match": {"gpuProduct": "NVIDIA-L4"}})
+    stages = publish.usage(advance(page(), held, at(3600), prices)).by_stage
+    assert [(part.stage, part.gpu_seconds, part.cost) for part in stages] == [
+        ("serving", "3600", "2.0000"),
+        ("training", "3600", None),
+    ]
+
+
+def test_where_a_part_has_a_price_the_sum_of_that_is_shown() -> None:
+    held = [pod("a", 0)]
+    prices = tariff({"item": "cpu", "price": "0"})
+    sheet = advance(page(), held, at(3600), prices)
+    shown = publish.cost_of(sheet, publish.per_hour(sheet, held, prices, at(3600)), Replicas(), at(3600))
+    assert (shown.compute, shown.total, shown.month.total, shown.per_hour) == ("0.0000",) * 4
+    assert shown.unpriced is not None
+    disk = Holding("c", at(0), None, {STORAGE: 1}, Profile())
+    sheet = advance(page(), [*held, disk], at(3600), prices)
+    shown = publish.cost_of(sheet, publish.per_hour(sheet, [disk], prices, at(3600)), Replicas(), at(3600))
+    assert (shown.compute, shown.storage, shown.total, shown.per_hour) == ("0.0000", None, "0.0000", None)
+
+
+def test_what_uses_nothing_costs_nothing() -> None:
+    sheet = advance(page(), [], at(3600), NOTHING)
+    shown = publish.cost_of(sheet, publish.per_hour(sheet, [], NOTHING, at(3600)), Replicas(), at(3600))
+    assert [getattr(shown, name) for name in AMOUNTS] == ["0.0000"] * 6
+    # What November has unpriced is no cost of December.
+    held = [pod("a", 0, 3600)]
+    later = account(page(), facts(40 * 86_400, *held, prices=NOTHING)).page
+    shown = publish.cost_of(later, None, Replicas(), at(40 * 86_400))
+    assert (shown.total, shown.month.total, shown.month.compute) == (None, "0.0000", "0.0000")
 
 
 def test_what_has_no_price_is_named() -> None:

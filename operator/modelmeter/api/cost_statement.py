@@ -156,11 +156,12 @@ class Totals(Struct):
     Money is of the month in which it was posted, GPU-seconds of the month in which they were first seen.
     """
 
-    compute: str = "0"
-    storage: str = "0"
-    labour: str = "0"
-    operations: str = "0"
-    total: str = "0"
+    compute: str | None = None
+    """Absent where something is used and nothing of it has a price; so with storage and total."""
+    storage: str | None = None
+    labour: str | None = None
+    operations: str | None = None
+    total: str | None = None
     gpu_seconds: Integer = "0"
     """Of whole GPUs: parts of GPUs are added exactly and rounded once."""
 

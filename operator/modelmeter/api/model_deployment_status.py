@@ -45,8 +45,8 @@ class StageUsage(Struct):
     memory_byte_seconds: Integer = "0"
     storage_byte_seconds: Integer = "0"
     gpu_hours: Amount = "0"
-    cost: Amount = "0"
-    """Compute and storage; labour and operations belong to no stage."""
+    cost: Amount | None = None
+    """Compute and storage; labour and operations belong to no stage. Absent where nothing of it has a price."""
 
 
 class EstimatedUsage(Struct):
@@ -93,18 +93,21 @@ class Replicas(Struct):
 
 
 class CostParts(Struct):
-    """C = compute + storage + labour + operations, in `currency`."""
+    """C = compute + storage + labour + operations, in `currency`.
 
-    compute: Amount = "0"
+    What is used and of which nothing has a price is absent, for it is not known."""
+
+    compute: Amount | None = None
     """GPU, CPU and memory of the pods."""
-    storage: Amount = "0"
+    storage: Amount | None = None
     """Claims."""
-    labour: Amount = "0"
+    labour: Amount | None = None
     """People."""
-    operations: Amount = "0"
+    operations: Amount | None = None
     """Recurring work."""
-    total: Amount = "0"
-    """Rounded from the exact sum, so it may differ from the sum of the rounded parts in the last digit."""
+    total: Amount | None = None
+    """Rounded from the exact sum, so it may differ from the sum of the rounded parts in the last digit. Absent where
+    something is used and nothing of it has a price; where a part of it has none, `unpriced` says so."""
 
 
 class MonthCost(CostParts):
@@ -128,8 +131,8 @@ class Cost(CostParts):
     currency: str = ""
     replicas: Replicas = Replicas()
     month: MonthCost
-    per_hour: Amount = "0"
-    """What an hour costs as things stand at asOf."""
+    per_hour: Amount | None = None
+    """What an hour costs as things stand at asOf; absent where nothing that is held has a price."""
     as_of: Instant
     unpriced: Unpriced | None = None
     """Present where some usage has no price; it is in no amount above."""

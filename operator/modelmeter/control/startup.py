@@ -116,9 +116,10 @@ def _lost(account: Account) -> str | None:
     shown = account.published
     if shown is None or shown.usage is None or shown.cost is None or not int(shown.usage.replica_seconds):
         return None
+    amount = f"{shown.cost.total} {shown.cost.currency}" if shown.cost.total else "no cost"
     return (
-        f"the latest CostStatement of this model is gone: {shown.usage.gpu_seconds} GPU-seconds and {shown.cost.total}"
-        f" {shown.cost.currency} were shown at {shown.cost.as_of}; what had ended by then is no longer counted."
+        f"the latest CostStatement of this model is gone: {shown.usage.gpu_seconds} GPU-seconds and {amount}"
+        f" were shown at {shown.cost.as_of}; what had ended by then is no longer counted."
         " Restore it from a backup while the operator is stopped"
     )
 

@@ -23,8 +23,9 @@ from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of
 from modelmeter.meter.ledger import carry
 from modelmeter.meter.observe import SERVING
-from modelmeter.meter.page import Page, StageSum
+from modelmeter.meter.page import Page, Past, StageSum, month_start
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.sums import Spans
 
 EXACT = Context(prec=100)
 """Enough digits for the product of any two decimal strings of the API."""
@@ -32,6 +33,12 @@ HOUR_DIGITS = 2
 """Decimal places of GPU-hours and the like for people."""
 METERED = ("compute", "storage")
 """Categories whose cost belongs to a stage."""
+ITEMS: Mapping[str, tuple[str, ...]] = {
+    "compute": (GPU, CPU, MEMORY),
+    "storage": (STORAGE,),
+    "total": (GPU, CPU, MEMORY, STORAGE),
+}
+"""What is used where an amount is more than 0."""
 UNKNOWN_REASON = "Unknown"
 """Of estimates on lines that name no reason."""
 
@@ -65,14 +72,13 @@ def totals(page: Page) -> Totals:
     """What the page adds to all before it, for people who read the CostStatement."""
     seconds = sums.plus(sums.usage(page.lines), sums.unpriced(page.unpriced))
     gpu_seconds = seconds.get(GPU, cost.ZERO) - page.past.unpriced.get(GPU, cost.ZERO)
-    return Totals(**_texts(cost.by_category(page.lines)), gpu_seconds=_whole(gpu_seconds))
+    return Totals(**_of_month(page), gpu_seconds=_whole(gpu_seconds))
 
 
 def usage(page: Page) -> Usage:
     """Whole-life usage, posted and unpriced, of a page that has advanced to asOf."""
     life = carry(page)
     seconds = sums.plus(life.usage, sums.unpriced(page.unpriced))
-    metered = StageSum(seconds, sum((life.cost.get(name, cost.ZERO) for name in METERED), cost.ZERO))
     estimates = sums.plus(life.estimates, sums.by_reason({}, page.unpriced))
     replica_seconds = seconds.get(REPLICA, cost.ZERO)
     storage_seconds = seconds.get(STORAGE, cost.ZERO)
@@ -81,7 +87,7 @@ def usage(page: Page) -> Usage:
         replica_seconds=_whole(replica_seconds),
         storage_gi_b_hours=_hours(storage_seconds, cost.UNIT_SECONDS[STORAGE]),
         replica_hours=_hours(replica_seconds, cost.HOUR_SECONDS),
-        by_stage=_by_stage(metered, sums.plus_stages(life.stages, sums.by_stage({}, page.unpriced))),
+        by_stage=_by_stage(life, page.unpriced),
         estimated=[
             EstimatedUsage(reason=reason or UNKNOWN_REASON, gpu_seconds=_whole(gpu_seconds))
             for reason, gpu_seconds in sorted(estimates.items())
@@ -89,20 +95,32 @@ def usage(page: Page) -> Usage:
     )
 
 
-def _by_stage(metered: StageSum, stages: Mapping[str, StageSum]) -> list[StageUsage]:
-    """Each stage's part; serving's is what remains of `metered`, the whole."""
-    others = {stage: stages[stage] for stage in sorted(stages)}
-    serving = StageSum(
-        {
-            item: units - sum((other.usage.get(item, cost.ZERO) for other in others.values()), cost.ZERO)
-            for item, units in metered.usage.items()
-        },
-        metered.cost - sum((other.cost for other in others.values()), cost.ZERO),
-    )
+def _by_stage(life: Past, unpriced: Spans) -> list[StageUsage]:
+    """Each stage's part; serving's is what remains of the whole."""
+    priced, waiting = life.stages, sums.by_stage({}, unpriced)
+    others = sorted({*priced, *waiting})
+    metered = sum((life.cost.get(name, cost.ZERO) for name in METERED), cost.ZERO)
+    whole = (StageSum(life.usage, metered), StageSum(sums.unpriced(unpriced)))
+    rows = {SERVING: (_rest(whole[0], priced), _rest(whole[1], waiting))}
+    rows |= {stage: (priced.get(stage, StageSum()), waiting.get(stage, StageSum())) for stage in others}
     return [
-        StageUsage(stage=stage, **_quantities(part.usage), cost=cost.text(part.cost))
-        for stage, part in {SERVING: serving, **others}.items()
+        StageUsage(
+            stage=stage,
+            **_quantities(sums.plus(has.usage, lacks.usage)),
+            cost=None if _unknown(ITEMS["total"], has.usage, lacks.usage) else cost.text(has.cost),
+        )
+        for stage, (has, lacks) in rows.items()
     ]
+
+
+def _rest(whole: StageSum, stages: Mapping[str, StageSum]) -> StageSum:
+    """What remains of the whole without the stages."""
+    parts = stages.values()
+    usage = {
+        item: units - sum((part.usage.get(item, cost.ZERO) for part in parts), cost.ZERO)
+        for item, units in whole.usage.items()
+    }
+    return StageSum(usage, whole.cost - sum((part.cost for part in parts), cost.ZERO))
 
 
 def _quantities(seconds: Mapping[str, Fraction]) -> dict[str, str]:
@@ -117,16 +135,16 @@ def _quantities(seconds: Mapping[str, Fraction]) -> dict[str, str]:
     }
 
 
-def cost_of(page: Page, per_hour: Fraction, replicas: Replicas, as_of: datetime) -> Cost:
+def cost_of(page: Page, per_hour: Fraction | None, replicas: Replicas, as_of: datetime) -> Cost:
     """Whole-life and month's cost of a page that has advanced to `as_of`."""
     life = carry(page)
     unpriced = sums.unpriced(page.unpriced)
     return Cost(
         currency=page.currency,
         replicas=replicas,
-        **_texts(dict(life.cost)),
-        month=MonthCost(name=page.month, **_texts(cost.by_category(page.lines))),
-        per_hour=cost.text(per_hour),
+        **_amounts(life.cost, life.usage, unpriced),
+        month=MonthCost(name=page.month, **_of_month(page)),
+        per_hour=None if per_hour is None else cost.text(per_hour),
         as_of=rfc3339(as_of),
         unpriced=Unpriced(
             gpu_seconds=_some(unpriced.get(GPU)),
@@ -140,16 +158,23 @@ def cost_of(page: Page, per_hour: Fraction, replicas: Replicas, as_of: datetime)
     )
 
 
-def per_hour(page: Page, held: Iterable[Holding], tariff: Tariff, now: datetime) -> Fraction:
-    """What an hour costs as things stand now; what has no price is not in it."""
+def per_hour(page: Page, held: Iterable[Holding], tariff: Tariff, now: datetime) -> Fraction | None:
+    """What an hour costs as things stand now, without what has no price; None where nothing that is held has one."""
     total = cost.ZERO
+    priced: set[bool] = set()
     for holding in held:
         if holding.end is not None or holding.uid in page.settled:
             continue
         for piece in holding.pieces_now(now):
-            if piece.item != REPLICA and (price := tariff.at(piece.item, holding.profile, now)):
+            if piece.item == REPLICA or not piece.units:
+                continue
+            price = tariff.at(piece.item, holding.profile, now)
+            priced.add(price is not None)
+            if price is not None:
                 hourly = cost.amount(piece.item, price.unit_price, price.per, piece.units * cost.HOUR_SECONDS)
                 total += hourly * share_of(piece.share)
+    if priced == {False}:
+        return None
     for overhead in page.overheads:
         total += cost.amount(overhead.item, overhead.unit_price, overhead.per, cost.HOUR_SECONDS)
     return total
@@ -174,12 +199,29 @@ def unpriced_items(page: Page, held: Iterable[Holding], tariff: Tariff, now: dat
     )
 
 
-def _texts(parts: dict[str, Fraction]) -> dict[str, str]:
-    exact = {category: parts.get(category, cost.ZERO) for category in cost.CATEGORIES}
-    return {
-        **{category: cost.text(amount) for category, amount in exact.items()},
-        "total": cost.text(sum(exact.values(), cost.ZERO)),
+def _of_month(page: Page) -> dict[str, str | None]:
+    """Amounts that are posted on the page."""
+    begins = month_start(page.month)
+    own = {
+        key._replace(start=max(key.start, begins)): amount for key, amount in page.unpriced.items() if key.end > begins
     }
+    return _amounts(cost.by_category(page.lines), sums.usage(page.lines), sums.unpriced(own))
+
+
+def _amounts(
+    parts: Mapping[str, Fraction], priced: Mapping[str, Fraction], unpriced: Mapping[str, Fraction]
+) -> dict[str, str | None]:
+    """Amounts for people; None where something was used and nothing of it has a price: it is not known, and not 0."""
+    exact = {category: parts.get(category, cost.ZERO) for category in cost.CATEGORIES}
+    unknown = {name for name, items in ITEMS.items() if _unknown(items, priced, unpriced)}
+    whole = {**exact, "total": sum(exact.values(), cost.ZERO)}
+    return {name: None if name in unknown else cost.text(amount) for name, amount in whole.items()}
+
+
+def _unknown(items: Iterable[str], priced: Mapping[str, Fraction], unpriced: Mapping[str, Fraction]) -> bool:
+    """Whether some of these items was used, and nothing of it has a price."""
+    names = tuple(items)
+    return any(map(unpriced.get, names)) and not any(map(priced.get, names))
 
 
 def _hours(unit_seconds: Fraction, unit: int) -> str:
