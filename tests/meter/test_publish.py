@@ -78,6 +78,12 @@ def test_what_nobody_has_a_price_for_is_not_shown_as_0() -> None:
     assert CostStatementSpec.model_validate(spec).totals == publish.totals(sheet)
 
 
+def test_labour_that_has_ended_is_no_cost_of_an_hour() -> None:
+    sheet = replace(page(), overheads=LABOUR, overheads_until=at(5))
+    assert publish.per_hour(sheet, [], PRICES, at(4)) == 36
+    assert publish.per_hour(sheet, [], PRICES, at(5)) == 0
+
+
 def test_a_stage_that_nobody_has_a_price_for_is_not_shown_as_free() -> None:
     held = [pod("a", 0), replace(pod("b", 0, profile=Profile("NVIDIA-T4")), stage="training")]
     prices = tariff({"item": "gpu", "price": "2", "match": {"gpuProduct": "NVIDIA-L4"}})

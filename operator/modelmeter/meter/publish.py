@@ -175,7 +175,8 @@ def per_hour(page: Page, held: Iterable[Holding], tariff: Tariff, now: datetime)
                 total += hourly * share_of(piece.share)
     if priced == {False}:
         return None
-    for overhead in page.overheads:
+    ended = page.overheads_until is not None and page.overheads_until <= now
+    for overhead in () if ended else page.overheads:
         total += cost.amount(overhead.item, overhead.unit_price, overhead.per, cost.HOUR_SECONDS)
     return total
 
