@@ -451,3 +451,10 @@ def test_a_claim_that_does_not_say_when_its_volume_was_lost_ends_when_that_is_se
 def _facts(now: str, *holdings: Holding | None) -> Facts:
     known = tuple(held for held in holdings if held is not None)
     return Facts(clock(now), known, tariff(), "", Terms())
+
+
+def test_a_pod_whose_scheduling_has_no_time_is_not_free() -> None:
+    untimed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": None}
+    held = pod_holding(pod(conditions=[untimed], startTime="2026-11-10T10:00:01Z"), {"gpu-1": NODE}, ())
+    assert held is not None
+    assert (held.start, held.reason) == (clock("10:00:01"), "NotScheduled")

@@ -27,7 +27,7 @@ def scheduled_at(pod: Pod) -> tuple[datetime | None, str]:
     2. startTime, then creationTimestamp: pods bound without a scheduler; estimated: NotScheduled.
     """
     for condition in pod.status.conditions:
-        if condition.type == "PodScheduled" and condition.status == "True":
+        if condition.type == "PodScheduled" and condition.status == "True" and condition.last_transition_time:
             return condition.last_transition_time, ""
     if not pod.spec.node_name:
         return None, ""
