@@ -26,7 +26,7 @@ DEVICE_SLICES: Final = (
 """Product to the compute slices of a whole device, as in NVIDIA's MIG user guide."""
 
 _RESOURCE: Final = re.compile(r"[^/]+/(?P<device>gpu|mig-(?P<profile>[^/]+?))(?P<shared>\.shared)?")
-_PRODUCT: Final = re.compile(r"(?P<device>.*?)(-MIG-(?P<profile>[0-9A-Za-z.+]+))?(-SHARED)?")
+_PRODUCT: Final = re.compile(r"(?P<device>.*?)(-MIG-(?P<profile>[0-9A-Za-z.+]+))?(?P<shared>-SHARED)?")
 _PROFILE: Final = re.compile(r"((?P<compute>\d+)c\.)?(?P<gpu>\d+)g\..*")
 
 
@@ -65,7 +65,9 @@ def part(resource: str, labels: Mapping[str, str]) -> Part:
     replicas = labels.get(f"{PREFIX}{name['device']}.replicas", "")
     if replicas.isdecimal() and int(replicas) > 0:
         return Part(whole.share / int(replicas), whole.reason)
-    return Part(whole.share, SHARE_UNKNOWN) if name["shared"] else whole
+    # The product's suffix is about GPUs, and about MIG instances that are called so.
+    shared = name["shared"] or (product["shared"] and not name["profile"])
+    return Part(whole.share, SHARE_UNKNOWN) if shared else whole
 
 
 def mig_part(profile: str, product: str) -> Part:
