@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from modelmeter.meter.devices import Devices, allocated_devices, claim_names, with_claims
+from modelmeter.meter.devices import PRODUCTS_DIFFER, Devices, allocated_devices, claim_names, with_claims
 from modelmeter.meter.holding import GPU, Profile
 from modelmeter.meter.ledger import advance, carry, settle
 from modelmeter.meter.objects import Allocated, Device, Pod
@@ -24,6 +24,7 @@ SLICE = resource_slice(
     device("gpu-1", H100),
     device("gpu-2-mig-3g", H100, "3g.40gb"),
     device("odd", "NVIDIA X", "1g.1gb"),
+    device("t4", "Tesla T4"),
 )
 NODES = {"gpu-1": node("gpu-1", gpu_product="NVIDIA-H100-80GB-HBM3")}
 HOUR = 3600
@@ -94,6 +95,17 @@ def test_a_claim_whose_devices_nobody_saw_is_not_billed_silently() -> None:
     held = pod_holding(pod("a").on("gpu-1", at(0)).uses_claim("c").build(), NODES)
     assert held is not None
     assert (held.certainty, held.reason) == ("estimated", CLAIM_UNKNOWN)
+
+
+def test_gpus_of_two_products_are_priced_as_the_first_and_say_so() -> None:
+    claims = {"c1": Devices({"": 1}, "NVIDIA-H100"), "c2": Devices({"": 1}, "NVIDIA-L4")}
+    known = with_claims(Captured(Profile()), claims)
+    assert (known.profile.gpu_product, known.reason) == ("NVIDIA-H100", PRODUCTS_DIFFER)
+    alike = with_claims(Captured(Profile()), {**claims, "c2": claims["c1"]})
+    assert (alike.profile.gpu_product, alike.reason) == ("NVIDIA-H100", "")
+    both = allocated_devices(resource_claim("c", {"device": "gpu-0"}, {"device": "t4"}), device_of)
+    assert both is not None
+    assert both.reason == PRODUCTS_DIFFER
 
 
 def test_an_extended_resource_that_a_claim_stands_for_counts_once() -> None:

@@ -19,6 +19,9 @@ from modelmeter.meter.shares import SHARE_UNKNOWN, WHOLE, Part, mig_part
 GPU_DRIVERS: Final = ("gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com")
 """DRA drivers whose devices are GPUs; devices of others (network, compute domains) are not priced."""
 
+PRODUCTS_DIFFER: Final = "ProductsDiffer"
+"""Reason: a pod's ResourceClaims allocate GPUs of several products, and a pod has one price profile."""
+
 DeviceOf = Callable[[Allocated], Device | None]
 """Finds what the ResourceSlices say of an allocated device; None where they no longer do."""
 
@@ -51,20 +54,21 @@ def allocated_devices(claim: ResourceClaim, device_of: DeviceOf) -> Devices | No
             found = _part(result, device)
             share = share_text(found.share)
             parts[share] = parts.get(share, 0) + 1
+            reason = reason or found.reason or _other(product, _product(device))
             product = product or _product(device)
-            reason = reason or found.reason
     return Devices(parts, product, reason)
 
 
 def with_claims(captured: Captured, claims: Mapping[str, Devices]) -> Captured:
     """Add the claims (by UID) of a pod to what its node says."""
-    profile = captured.profile
+    product, reason = "", captured.reason
     for devices in claims.values():
-        profile = profile._replace(gpu_product=profile.gpu_product or devices.product)
+        reason = reason or devices.reason or _other(product, devices.product)
+        product = product or devices.product
     return captured._replace(
-        profile=profile,
+        profile=captured.profile._replace(gpu_product=captured.profile.gpu_product or product),
         claims={uid: devices.parts for uid, devices in sorted(claims.items()) if devices.parts},
-        reason=captured.reason or next((devices.reason for devices in claims.values() if devices.reason), ""),
+        reason=reason,
     )
 
 
@@ -81,6 +85,11 @@ def _part(result: Allocated, device: Device | None) -> Part:
     if device.text("type") == "mig":
         return mig_part(device.text("profile"), _product(device))
     return WHOLE
+
+
+def _other(product: str, another: str) -> str:
+    """The reason where a pod has GPUs of two products: all are priced as the first."""
+    return PRODUCTS_DIFFER if product and another and product != another else ""
 
 
 def _product(device: Device | None) -> str:
