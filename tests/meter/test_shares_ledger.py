@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from modelmeter.meter.account import account, live_page
 from modelmeter.meter.holding import GPU, Holding
 from modelmeter.meter.ledger import advance, carry, settle
 from modelmeter.meter.page import Page, StageSum, from_spec, to_spec
+from modelmeter.meter.prices import Tariff
 from tests.meter.builders import L4, at, facts, page, tariff
 
 GPU_AT_7 = tariff({"item": "gpu", "price": "7"})
@@ -98,6 +100,15 @@ def test_stages_are_kept_apart_over_a_months_end_and_serving_is_the_rest() -> No
         ("serving", "1800", "0.50", "3.5000"),
         ("training", "1800", "0.50", "3.5000"),
     ]
+
+
+@pytest.mark.parametrize("prices", [GPU_AT_7, NOTHING])
+def test_a_stage_that_changed_while_it_was_open_takes_back_what_was_posted(prices: Tariff) -> None:
+    """A pod of training is called evaluation, and then it turns out that it ended before T."""
+    sheet = advance(page(), [parts("a", 0, None, "1/2", stage="training")], at(110), prices)
+    sheet = settle(reread(sheet), parts("a", 0, 100, "1/2", stage="evaluation"), prices)
+    shown = {part.stage: part.gpu_seconds for part in publish.usage(sheet).by_stage}
+    assert shown == {"serving": "0", "training": "50"}
 
 
 def test_what_is_estimated_says_why() -> None:

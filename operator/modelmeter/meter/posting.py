@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from modelmeter.api.cost_statement import Certainty, Overhead
 from modelmeter.meter.holding import GPU, REPLICA, Holding, Profile, Shared
 from modelmeter.meter.page import LineKey, Page, SpanKey, month_of
-from modelmeter.meter.prices import Price, Tariff
+from modelmeter.meter.prices import BEGINNING, Price, Tariff
 from modelmeter.meter.spans import bounded, pieces_by_day
 from modelmeter.meter.uses import cut, differences, known
 
@@ -96,6 +96,7 @@ class Posting:
         for step in self._tariff.split(item, profile, start, end):
             key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
             if step.price is None and not (amount < 0 and self._all_priced(key, -amount)):
+                key = key if amount > 0 else self._span(key, -amount)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
             else:
                 self._line(item, step.price or _NO_PRICE, mark, amount, step.start, step.end)
@@ -125,12 +126,30 @@ class Posting:
             return self._lines.get(line, {}).get(day, 0) >= units
 
         def same(line: LineKey) -> tuple[str, ...]:
-            return line.item, line.correction, line.share, line.stage
+            return line.item, line.correction, line.share
 
         if has(key):
             return key
+        # A stage may have been another when it was posted.
         others = [line for line in self._lines if same(line) == same(key) and has(line)]
-        return min(others, key=lambda line: (line.unit_price != key.unit_price, line), default=key)
+        return min(
+            others, key=lambda line: (line.stage != key.stage, line.unit_price != key.unit_price, line), default=key
+        )
+
+    def _span(self, key: SpanKey, amount: int) -> SpanKey:
+        """The span that units are taken back from: of another stage, where that has them and `key`'s has not."""
+
+        def has(stage: str) -> bool:
+            alike = key._replace(start=BEGINNING, end=BEGINNING, stage=stage)
+            return any(
+                units >= amount and span.start <= key.start and key.end <= span.end
+                for span, units in self._unpriced.items()
+                if span._replace(start=BEGINNING, end=BEGINNING) == alike
+            )
+
+        stages = sorted({span.stage for span in self._unpriced} - {key.stage})
+        stage = next((stage for stage in (key.stage, *stages) if has(stage)), key.stage)
+        return key._replace(stage=stage)
 
     def _all_priced(self, span: SpanKey, amount: int) -> bool:
         """Whether `amount` units that are to be taken back stand on lines, and none of the item is unpriced."""
