@@ -93,7 +93,7 @@ def bound_at(metadata: Metadata, now: datetime) -> datetime | None:
 def lost_at(metadata: Metadata, now: datetime) -> datetime:
     """When a claim lost its volume: its phase was written then; now, where nobody says it."""
     times = (entry.time for entry in metadata.managed_fields if entry.owned.status.phase is not None)
-    return max((time for time in times if time is not None and time <= now), default=now)
+    return max((time for time in times if time is not None and time <= now + AHEAD), default=now)
 
 
 def capacity_changed_at(metadata: Metadata) -> datetime | None:
