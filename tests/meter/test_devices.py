@@ -14,7 +14,7 @@ from modelmeter.meter.observe import pod_holding
 from modelmeter.meter.page import Page
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured
 from modelmeter.meter.shares import SHARE_UNKNOWN
-from modelmeter.meter.uses import sharing
+from modelmeter.meter.uses import Use, sharing
 from tests.meter.builders import at, page, tariff
 from tests.meter.objects import device, node, pod, resource_claim, resource_slice
 
@@ -120,7 +120,7 @@ def test_an_extended_resource_that_a_claim_stands_for_counts_once() -> None:
 
 def test_a_shared_claim_is_divided_among_those_who_use_it_at_once() -> None:
     """At 2 an hour, A over 1-3 h and B over 2-3 h: 3 and 1, together what the claim costs."""
-    uses = {"c": {"a": (at(HOUR), at(3 * HOUR)), "b": (at(2 * HOUR), at(3 * HOUR))}}
+    uses = {"c": {"a": Use(at(HOUR), at(3 * HOUR)), "b": Use(at(2 * HOUR), at(3 * HOUR))}}
     a = pod_holding(noted("a", "c", {"": 1}, 1, 3), NODES, uses=uses)
     b = pod_holding(noted("b", "c", {"": 1}, 2, 3), NODES, uses=uses)
     assert a is not None
@@ -130,7 +130,7 @@ def test_a_shared_claim_is_divided_among_those_who_use_it_at_once() -> None:
 
 def test_three_who_come_and_go_are_billed_the_whole_claim_and_no_more() -> None:
     hours = {"a": (0, 5), "b": (1, 4), "c": (2, 3)}
-    uses = {"x": {uid: (at(start * HOUR), at(end * HOUR)) for uid, (start, end) in hours.items()}}
+    uses = {"x": {uid: Use(at(start * HOUR), at(end * HOUR)) for uid, (start, end) in hours.items()}}
     sheet = page()
     for uid, (start, end) in hours.items():
         live = pod_holding(noted(uid, "x", {"": 1}, start), NODES, uses=uses)
@@ -145,7 +145,7 @@ def test_three_who_come_and_go_are_billed_the_whole_claim_and_no_more() -> None:
 
 
 def test_sharing_says_from_when_on_how_many() -> None:
-    assert sharing([(at(10), at(30)), (at(20), at(30)), (at(25), None)]) == (
+    assert sharing([Use(at(10), at(30)), Use(at(20), at(30)), Use(at(25), None)]) == (
         (at(10), 1),
         (at(20), 2),
         (at(25), 3),

@@ -17,6 +17,7 @@ from modelmeter.meter.holding import GPU, REPLICA, Holding, Shared
 from modelmeter.meter.ledger import advance, carry, settle
 from modelmeter.meter.page import Page, from_spec, to_spec
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.uses import Use
 from tests.meter.builders import L4, at, facts, page, tariff
 
 PRICES = tariff({"item": "gpu", "price": "3600"})
@@ -27,8 +28,8 @@ Seen = dict[str, tuple[int, int | None]]
 
 def holding(uid: str, seen: Seen) -> Holding:
     """A pod that uses the claim with all that are seen."""
-    uses = {user: (at(start), None if end is None else at(end)) for user, (start, end) in seen.items()}
-    start, end = uses[uid]
+    uses = {user: Use(at(start), None if end is None else at(end)) for user, (start, end) in seen.items()}
+    start, end, _ = uses[uid]
     return Holding(uid, start, end, {REPLICA: 1}, L4, shared=(Shared("claim", {"": 1}, uses),))
 
 
@@ -77,6 +78,21 @@ def test_who_vanished_is_counted_as_far_as_the_page_goes() -> None:
     assert gpu_seconds(advance(sheet, [holding("a", {"a": (0, None)})], at(200), PRICES)) == 50 + 100
 
 
+def test_a_view_that_is_behind_undoes_no_end_that_was_told() -> None:
+    """It still shows B; and then one that has let go of B, whose end the page must know."""
+    sheet = advance(page(), [holding("a", {"a": (0, None), "b": (0, 60)})], at(100), PRICES)
+    sheet = advance(reread(sheet), [holding("a", {"a": (0, None), "b": (0, None)})], at(200), PRICES)
+    assert gpu_seconds(advance(reread(sheet), [holding("a", {"a": (0, None)})], at(300), PRICES)) == 30 + 240
+
+
+def test_a_view_that_is_behind_may_have_yet_to_show_a_pod() -> None:
+    both: Seen = {"a": (0, None), "b": (50, None)}
+    sheet = advance(page(), [holding("a", both)], at(100), PRICES)
+    sheet = advance(reread(sheet), [holding("a", {"a": (0, None)})], at(200), PRICES)
+    assert sheet.uses["claim"]["b"] == Use(at(50), at(100), told=False)
+    assert gpu_seconds(advance(reread(sheet), [holding("a", both)], at(300), PRICES)) == 50 + 125
+
+
 def test_who_is_long_gone_is_forgotten_and_nothing_is_posted_anew() -> None:
     told: Seen = {"a": (0, None), "b": (0, 100)}
     sheet = advance(page(), [holding("a", told)], at(200), PRICES)
@@ -89,7 +105,7 @@ def test_who_is_long_gone_is_forgotten_and_nothing_is_posted_anew() -> None:
 
 def test_a_page_without_a_pod_that_uses_the_claim_forgets_it() -> None:
     sheet = advance(page(), [holding("a", {"a": (0, None)})], at(100), PRICES)
-    assert reread(sheet).uses == sheet.uses == {"claim": {"a": (at(0), None)}}
+    assert reread(sheet).uses == sheet.uses == {"claim": {"a": Use(at(0), None)}}
     assert settle(sheet, holding("a", {"a": (0, 150)}), PRICES).uses == {}
 
 
@@ -142,7 +158,7 @@ def _misses(sheets: list[Page], ended: Pod, other: Pod, seen: Seen) -> bool:
     if other is ended or other.uid not in seen or other.uid in sheet.settled:
         return False
     overlap = ended.start < other.end and other.start < ended.end
-    return overlap and sheet.uses.get("claim", {}).get(ended.uid) != (at(ended.start), at(ended.end))
+    return overlap and sheet.uses.get("claim", {}).get(ended.uid) != Use(at(ended.start), at(ended.end))
 
 
 def _true(world: list[Pod], model: int) -> Fraction:

@@ -105,8 +105,10 @@ class Open(Struct):
 
 LASTS: Final = ".."
 """The end of an interval that has none yet, as in ISO 8601."""
-Interval = Annotated[str, Field(pattern=rf"^{INSTANT}/({INSTANT}|[.][.])$", max_length=41)]
-"""[from, to) as in ISO 8601: "2026-11-01T00:00:00Z/2026-11-02T00:00:00Z"; "..": it lasts."""
+VANISHED: Final = "?"
+"""After an end that nobody told: the pod was seen until then."""
+Interval = Annotated[str, Field(pattern=rf"^{INSTANT}/({INSTANT}[?]?|[.][.])$", max_length=42)]
+"""[from, to) as in ISO 8601: "2026-11-01T00:00:00Z/2026-11-02T00:00:00Z"; "..": it lasts; to?: nobody told its end."""
 
 
 class ClaimUses(Struct):

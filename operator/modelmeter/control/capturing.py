@@ -35,6 +35,9 @@ class Capturing:
     async def _capture(self, uid: str) -> None:
         account = self._accounts.get(uid)
         for pod in list(filter(to_be_noted, self._belongings.pods(account))) if account else ():
+            if account and account.page and pod.metadata.uid in account.page.settled:
+                # It was posted without; noted now, others would share their claims with it.
+                continue
             if known := self._profiling.known(pod):
                 await self._note(pod, known)
             elif self._profiling.awaits(pod):

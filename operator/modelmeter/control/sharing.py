@@ -91,4 +91,4 @@ def _claims(pod: Pod) -> Iterator[str]:
 
 
 def _overlap(one: Use, other: Use) -> bool:
-    return all(end is None or start < end for start, end in ((one[0], other[1]), (other[0], one[1])))
+    return all(end is None or start < end for start, end in ((one.start, other.end), (other.start, one.end)))

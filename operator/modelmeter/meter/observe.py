@@ -47,18 +47,21 @@ def pod_holding(
     if known is None:
         return None
     end, end_reason = ended_at(pod, lost)
-    own = {pod.metadata.uid: (start, None if end is None else max(start, end))}
+    own = Use(start, None if end is None else max(start, end))
     amounts, slices = held_by(pod, known)
     reason = end_reason or start_reason or known.reason
     return Holding(
         uid=pod.metadata.uid,
         start=start,
-        end=own[pod.metadata.uid][1],
+        end=own.end,
         amounts=amounts,
         profile=known.profile,
         certainty="estimated" if reason else "exact",
         slices=slices,
-        shared=tuple(Shared(uid, parts, {**(uses or {}).get(uid, {}), **own}) for uid, parts in known.claims.items()),
+        shared=tuple(
+            Shared(uid, parts, {**(uses or {}).get(uid, {}), pod.metadata.uid: own})
+            for uid, parts in known.claims.items()
+        ),
         stage=_stage(pod.metadata),
         reason=reason,
         resized=resized_at(pod.metadata),
@@ -70,7 +73,7 @@ def use_of(pod: Pod, lost: Container[str] = ()) -> Use | None:
     """Since when and until when a pod uses its ResourceClaims; None while it is not scheduled."""
     start, _ = scheduled_at(pod)
     end, _ = ended_at(pod, lost)
-    return None if start is None else (start, None if end is None else max(start, end))
+    return None if start is None else Use(start, None if end is None else max(start, end))
 
 
 def _known(pod: Pod, nodes: Mapping[str, Node], lost: Container[str]) -> Captured | None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from modelmeter.api.cost_statement import (
     LASTS,
+    VANISHED,
     Carried,
     CarriedStage,
     Certainty,
@@ -283,12 +284,14 @@ def _grouped(uids: Mapping[str, Mapping[str, int]]) -> list[Open]:
 
 def _use(text: str) -> Use:
     start, _, end = text.partition("/")
-    return instant(start), None if end == LASTS else instant(end)
+    return Use(
+        instant(start), None if end == LASTS else instant(end.removesuffix(VANISHED)), not end.endswith(VANISHED)
+    )
 
 
 def _use_text(use: Use) -> str:
-    start, end = use
-    return f"{rfc3339(start)}/{rfc3339(end) if end else LASTS}"
+    end = rfc3339(use.end) + ("" if use.told else VANISHED) if use.end else LASTS
+    return f"{rfc3339(use.start)}/{end}"
 
 
 def _fractions(texts: Mapping[str, str]) -> dict[str, Fraction]:

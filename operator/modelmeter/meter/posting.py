@@ -12,7 +12,7 @@ from modelmeter.meter.holding import GPU, REPLICA, Holding, Profile, Shared
 from modelmeter.meter.page import LineKey, Page, SpanKey, month_of
 from modelmeter.meter.prices import BEGINNING, Price, Tariff
 from modelmeter.meter.spans import bounded, pieces_by_day
-from modelmeter.meter.uses import cut, differences, known
+from modelmeter.meter.uses import Use, cut, differences, known
 
 RESIZED: Final = "Resized"
 """Reason of an estimate: it was resized, and nobody noted what it held before, or when it changed."""
@@ -74,7 +74,7 @@ class Posting:
         through, counted = self._page.posted_through, self._page.uses.get(shared.claim, {})
         posted = held.uid in self._page.open and held.uid in counted
         before = cut(counted.values(), held.start, through) if posted else ()
-        now = {**known(counted, through, shared.uses), held.uid: (held.start, held.end)}
+        now = {**known(counted, through, shared.uses), held.uid: Use(held.start, held.end)}
         for low, high, was, among in differences(before, cut(now.values(), held.start, end)):
             for sign, number in ((-1, was), (1, among)):
                 for share, units in shared.parts(number) if number else ():

@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
-Use = tuple[datetime, datetime | None]
-"""[start, end) of one pod's use; the end is None while it lasts."""
+
+class Use(NamedTuple):
+    """[start, end) of one pod's use; the end is None while it lasts."""
+
+    start: datetime
+    end: datetime | None
+    told: bool = True
+    """Whether the end was told; False: the pod vanished, and was counted so far."""
+
+
 Uses = Mapping[str, Use]
 """Pod UID to its use."""
 Cut = tuple[datetime, datetime, int]
@@ -28,10 +36,10 @@ def sharing(uses: Iterable[Use]) -> tuple[tuple[datetime, int], ...]:
     Uses over 1-3 h and 2-3 h give 1 from 1 h on, 2 from 2 h on and 0 from 3 h on.
     """
     changes: dict[datetime, int] = {}
-    for start, end in uses:
-        changes[start] = changes.get(start, 0) + 1
-        if end is not None:
-            changes[end] = changes.get(end, 0) - 1
+    for use in uses:
+        changes[use.start] = changes.get(use.start, 0) + 1
+        if use.end is not None:
+            changes[use.end] = changes.get(use.end, 0) - 1
     among, steps = 0, []
     for at, change in sorted(changes.items()):
         among += change
@@ -66,20 +74,22 @@ def differences(before: Iterable[Cut], after: Iterable[Cut]) -> Iterator[tuple[d
 def known(counted: Uses, through: datetime, existing: Uses) -> dict[str, Use]:
     """All uses as they are known now: of those who exist, and of those who are gone as a page has counted them.
 
-    Who is gone without an end has vanished, and is counted through T and no further.
+    Who is gone without an end has vanished, and is counted through T and no further. An end that was told once is not
+    undone by a view that has yet to show it.
     """
-    gone = {uid: (start, end or through) for uid, (start, end) in counted.items() if uid not in existing}
-    return {**gone, **existing}
+    all_uses = dict(existing)
+    for uid, use in counted.items():
+        if uid not in existing:
+            all_uses[uid] = use if use.end else Use(use.start, through, told=False)
+        elif use.end and use.told and existing[uid].end is None:
+            all_uses[uid] = use
+    return all_uses
 
 
 def remembered(uses: Uses, existing: Iterable[str], now: datetime) -> dict[str, Use]:
     """Without those who are long gone."""
     there = frozenset(existing)
-    return {
-        uid: (start, end)
-        for uid, (start, end) in uses.items()
-        if uid in there or end is None or now - end < REMEMBER_USES
-    }
+    return {uid: use for uid, use in uses.items() if uid in there or use.end is None or now - use.end < REMEMBER_USES}
 
 
 def _change(changes: dict[datetime, tuple[int, int]], at: datetime, before: int, after: int) -> None:
