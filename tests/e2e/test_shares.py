@@ -348,8 +348,8 @@ def test_labels_that_say_nothing_are_refused_and_other_pods_are_left_alone(user:
     other["metadata"]["labels"] = {"stage": "trainning"}
     user.apply(other)
     user.apply(labelled("ours", "strict", "data"))
-    adopted(user, "ours")
-    moved = user.get("pod", "ours")
+    moved = adopted(user, "ours")
+    del moved["metadata"]["resourceVersion"]
     moved["metadata"]["labels"]["modelmeter.dev/model"] = "elsewhere"
     assert "cannot change from 'strict' while it is metered" in user.refused(moved)
 
@@ -359,6 +359,7 @@ def test_nobody_but_the_operator_writes_what_decides_a_cost(user: User) -> None:
     user.apply(labelled("ours", "guarded", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"}))
     user.wait("it to run", lambda: user.get("pod", "ours").get("status", {}).get("phase") == "Running")
     pod = adopted(user, "ours")
+    del pod["metadata"]["resourceVersion"]
     note = pod["metadata"]["annotations"][PROFILE]
     cheap = {**pod, "metadata": {**pod["metadata"], "annotations": {PROFILE: note.replace("1/4", "1/4000")}}}
     assert "only the operator writes them" in user.refused(cheap)
