@@ -86,10 +86,13 @@ class Process:
             left = None if stop == float("inf") else stop - clock.time()
             await asyncio.wait((life, crash), timeout=left, return_when=asyncio.FIRST_COMPLETED)
             self.connection.dead = True
+            life.cancel()
+            crash.cancel()
+            # Not awaited one by one: our own cancellation would be taken for theirs, and the next life never ended.
+            await asyncio.wait((life, crash))
             for task in (life, crash):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                if not task.cancelled():
+                    task.result()
             await asyncio.sleep(RESTART_SECONDS if crashed.is_set() else 0)
 
 

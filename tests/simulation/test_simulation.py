@@ -69,12 +69,17 @@ A_CLAIM_WHOSE_DELETION_IS_SEEN_AFTER_ITS_POD_IS_GONE = History(
 """The claim held its storage until the pod that mounts it had ended, which nobody can tell once the pod is gone."""
 
 
+AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble(outages=((5400, 120),)))
+"""In the second in which the simulation ends: it has to end then."""
+
+
 @settings(max_examples=HISTORIES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(histories)
 @example(A_CLAIM_WHOSE_DELETION_IS_SEEN_AFTER_ITS_POD_IS_GONE)
 @example(RESIZED_WHILE_THE_WATCH_IS_LATE)
 @example(FINISHED_LONG_BEFORE_IT_WAS_DELETED)
 @example(A_DELETION_CONFLICTS)
+@example(AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER)
 def test_any_history_is_exact(history: History) -> None:
     if shrinking.over(history):
         return
