@@ -15,8 +15,9 @@ from modelmeter.loader.backend import batching
 from modelmeter.loader.backend.session import INPUTS, OUTPUTS, Session
 from modelmeter.loader.errors import UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
-from tests.loader.checkpoints import CLASSIFIERS, CONFIGS, WORDS, tiny
+from tests.loader.checkpoints import CLASSIFIERS, CONFIGS, tiny
 from tests.loader.reference import Reference
+from tests.loader.vocabulary import SPECIAL, WORDS
 
 TOLERANCE = 1e-4
 # Of logits of about 5, with weights rounded to 11 bits.
@@ -156,7 +157,7 @@ def test_random_encoders_of_any_shape_and_length(tmp_path: Path, seed: int, shap
     served = Served(checkpoint, tmp_path / "out", LoadSpec("m", labels=("sports",), max_sequence_length=24))
     reference = Reference(checkpoint, 24)
     random = np.random.default_rng(seed)
-    texts = [" ".join(random.choice(WORDS[4:], size)) for size in (0, 1, 2, 5, 11, 30)]
+    texts = [" ".join(random.choice(WORDS[len(SPECIAL) :], size)) for size in (0, 1, 2, 5, 11, 30)]
     for label in ("sports", "pasta salt"):
         together = served.score(texts, [label] * len(texts))
         for text, score, probability in zip(texts, together.score, together.probability, strict=True):
