@@ -6,7 +6,7 @@ spox builds the graph and checks each operator's types and shapes; the weights n
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnx
@@ -24,6 +24,13 @@ MODEL: Final = "model.onnx"
 WEIGHTS: Final = "model.onnx.data"
 # Of 2022, with opset 17: what every Triton of these years reads.
 IR_VERSION: Final = 8
+
+
+class Laid(NamedTuple):
+    """Texts or labels: the graph's inputs by their names, and how tokens lie in them."""
+
+    inputs: dict[str, Var]
+    layout: Layout
 
 
 def write(
@@ -44,13 +51,13 @@ def _graph(
     bert: Bert, planned: Mapping[str, Tensor], known_labels: Sequence[Sequence[int]], packed: bool
 ) -> onnx.ModelProto:
     """Return the model without its weights, which it only names."""
-    labels, index = _tokens("n", "u"), spox.argument(Kind(np.int32, ("n", 1)))
-    texts, laid = _packed(index) if packed else _padded()
+    index = spox.argument(Kind(np.int32, ("n", 1)))
+    texts, labels = (_packed(name, index) if packed else _padded(name) for name in ("text", "label"))
     variables: dict[str, Var] = {
         name: spox.argument(Kind(tensor.dtype, tensor.shape)) for name, tensor in planned.items()
     }
-    scores = scoring.score(Encoder(bert, variables), scoring.Rows(laid, Padded(labels), index), known_labels)
-    inputs = {**texts, "label_tokens": labels, "label_index": index}
+    scores = scoring.score(Encoder(bert, variables), scoring.Rows(texts.layout, labels.layout, index), known_labels)
+    inputs = {**texts.inputs, **labels.inputs, "label_index": index}
     outputs = {"score": scores.score, "probability": scores.probability}
     model = spox.build({**inputs, **variables}, outputs)
     kept = [value for value in model.graph.input if value.name in inputs]
@@ -60,19 +67,15 @@ def _graph(
     return model
 
 
-def _padded() -> tuple[dict[str, Var], Layout]:
-    tokens = _tokens("n", "t")
-    return {"text_tokens": tokens}, Padded(tokens)
+def _padded(name: str) -> Laid:
+    tokens = spox.argument(Kind(np.int32, ("n", f"{name}_t")))
+    return Laid({f"{name}_tokens": tokens}, Padded(tokens))
 
 
-def _packed(label_index: Var) -> tuple[dict[str, Var], Layout]:
-    tokens, places, owners = (_tokens("r", "t") for _ in range(3))
-    inputs = {"text_tokens": tokens, "text_places": places, "text_owners": owners}
-    return inputs, Packed(tokens, places, owners, label_index)
-
-
-def _tokens(rows: str, length: str) -> Var:
-    return spox.argument(Kind(np.int32, (rows, length)))
+def _packed(name: str, label_index: Var) -> Laid:
+    tokens, places, owners = (spox.argument(Kind(np.int32, (f"{name}_r", f"{name}_t"))) for _ in range(3))
+    inputs = {f"{name}_tokens": tokens, f"{name}_places": places, f"{name}_owners": owners}
+    return Laid(inputs, Packed(tokens, places, owners, label_index))
 
 
 def _external(name: str, tensor: Tensor, span: Span) -> onnx.TensorProto:

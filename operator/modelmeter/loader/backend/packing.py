@@ -25,56 +25,52 @@ WIDTHS: Final = (1.0, 1.5, 2.0, 3.0)
 Grid = npt.NDArray[np.int32]
 
 
-class Pass(NamedTuple):
-    """Some texts of a batch. rows: their numbers there; a text's place in this list is its number here.
+class Rows(NamedTuple):
+    """Texts in rows: of each token [r, t] its id, its position in its text and its text's number.
 
-    tokens, places, owners: of each token [r, t], its id, its position in its text and its text's number; -1, 0 and
-    -1 where there is none.
+    Where there is no token they are -1, 0 and -1.
     """
 
-    rows: list[int]
     tokens: Grid
     places: Grid
     owners: Grid
 
 
-def pack(texts: Sequence[Ints]) -> Iterator[Pass]:
-    """Lay out a batch's texts in as few passes as PASS_TOKENS allows."""
-    lengths = [len(text) for text in texts]
-    for rows in groups(lengths):
-        bins = _bins([lengths[row] for row in rows])
-        width = max(sum(lengths[rows[number]] for number in numbers) for numbers in bins)
-        tokens, owners = (np.full((len(bins), width), -1, np.int32) for _ in range(2))
-        places = np.zeros_like(tokens)
-        for line, numbers in enumerate(bins):
-            at = 0
-            for number in numbers:
-                text = texts[rows[number]]
-                end = at + len(text)
-                tokens[line, at:end] = text
-                places[line, at:end] = np.arange(len(text))
-                owners[line, at:end] = number
-                at = end
-        yield Pass(rows, tokens, places, owners)
+def pack(texts: Sequence[Ints]) -> Rows:
+    """Lay texts side by side, in rows of such a number and width that a pass over them costs the least."""
+    order = sorted(range(len(texts)), key=lambda number: len(texts[number]), reverse=True)
+    bins = _bins([len(texts[number]) for number in order])
+    width = max(sum(len(texts[order[at]]) for at in one) for one in bins)
+    tokens, owners = (np.full((len(bins), width), -1, np.int32) for _ in range(2))
+    places = np.zeros_like(tokens)
+    for row, one in enumerate(bins):
+        begin = 0
+        for number in (order[at] for at in one):
+            end = begin + len(texts[number])
+            tokens[row, begin:end] = texts[number]
+            places[row, begin:end] = np.arange(end - begin)
+            owners[row, begin:end] = number
+            begin = end
+    return Rows(tokens, places, owners)
 
 
 def groups(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Group row numbers into passes, the longest first; short texts do not share rows with very long ones.
+    """Group a batch's numbers into passes, the longest first; short texts do not share rows with very long ones.
 
     >>> list(groups([3, 400, 4, 120]))
     [[1], [3, 2, 0]]
     """
-    rows: list[int] = []
+    group: list[int] = []
     total = 0
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        length = lengths[row]
-        if rows and (total + length > PASS_TOKENS or 2 * length < lengths[rows[0]] > ROW_TOKENS):
-            yield rows
-            rows, total = [], 0
-        rows.append(row)
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        length = lengths[number]
+        if group and (total + length > PASS_TOKENS or 2 * length < lengths[group[0]] > ROW_TOKENS):
+            yield group
+            group, total = [], 0
+        group.append(number)
         total += length
-    if rows:
-        yield rows
+    if group:
+        yield group
 
 
 def _bins(lengths: Sequence[int]) -> list[list[int]]:

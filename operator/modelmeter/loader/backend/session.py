@@ -8,11 +8,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .batching import Ints, pad
-from .packing import pack
+from .batching import Ints
+from .packing import groups, pack
 from .processors import per_instance
 
-INPUTS: Final = ("text_tokens", "text_places", "text_owners", "label_tokens", "label_index")
+INPUTS: Final = (
+    "text_tokens", "text_places", "text_owners",
+    "label_tokens", "label_places", "label_owners",
+    "label_index",
+)  # fmt: skip
 OUTPUTS: Final = ("score", "probability")
 # What stands for the tokens of a known label, which nobody looks at.
 NOT_LOOKED_AT: Final = np.zeros(1, np.int32)
@@ -47,8 +51,8 @@ class Session:
         """
         labels = [NOT_LOOKED_AT if place >= 0 else label for label, place in zip(labels, index[:, 0], strict=True)]
         columns = [np.empty((len(texts), 1), np.float32) for _ in OUTPUTS]
-        for rows, *grids in pack(texts):
-            batch = (*grids, pad([labels[row] for row in rows]), index[rows])
+        for rows in groups([len(text) + len(label) for text, label in zip(texts, labels, strict=True)]):
+            batch = (*pack([texts[row] for row in rows]), *pack([labels[row] for row in rows]), index[rows])
             answers = self.session.run(OUTPUTS, dict(zip(INPUTS, batch, strict=True)))
             for column, answer in zip(columns, answers, strict=True):
                 column[rows] = answer
