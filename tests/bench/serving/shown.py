@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import quantiles
 from typing import Final
 
@@ -14,6 +14,7 @@ from tests.bench.serving.floor import Floor
 
 TOLERANCE: Final = 1e-4
 OF_FLOOR: Final = Goal("ratio", 0.85, at_least=True)
+# A lone client's requests cannot share a batch: of it only the latency has a goal.
 OF_USUAL: Final = Goal("ratio", 1.3, at_least=True)
 NO_WORSE: Final = Goal("ratio", 1.0)
 MS: Final = 1000.0
@@ -50,6 +51,19 @@ class Point:
     def cpu_ms(self) -> float:
         """Of a request."""
         return self.cpu_seconds / self.load.total * MS
+
+
+def together(rounds: Sequence[Point]) -> Point:
+    """Several rounds of the same point as one."""
+    loads = [point.load for point in rounds]
+    load = Load(
+        seconds=sum(one.seconds for one in loads),
+        latencies_seconds=[latency for one in loads for latency in one.latencies_seconds],
+        total=sum(one.total for one in loads),
+        worst_difference=max(one.worst_difference for one in loads),
+    )
+    cpu_seconds, others = sum(point.cpu_seconds for point in rounds), sum(point.others for point in rounds)
+    return replace(rounds[0], load=load, cpu_seconds=cpu_seconds, others=others / len(rounds))
 
 
 def floors(floor: Floor) -> str:
@@ -90,9 +104,10 @@ def goals(measured: Sequence[Point], floor: Floor) -> str:
             for name in ("ours", "usual")
         )
         of = f"{clients} clients" if clients > 1 else "1 client"
-        rates = ours.per_second, usual.per_second
         p95s = ours.latency_ms(95), usual.latency_ms(95)
-        figures.append(Figure(f"{of}: requests", "/s", *rates, "the usual way", OF_USUAL))
+        if clients > 1:
+            rates = ours.per_second, usual.per_second
+            figures.append(Figure(f"{of}: requests", "/s", *rates, "the usual way", OF_USUAL))
         figures.append(Figure(f"{of}: p95", "ms", *p95s, "the usual way", NO_WORSE))
         if clients == most:
             best = floor.per_second[floor.best]
