@@ -8,16 +8,16 @@ import pytest
 
 from tests.cluster.triton import Ports, Triton
 from tests.loader.checkpoints import CLASSIFIERS
-from tests.serving.models import Model, classifier, encoder
+from tests.serving.models import Model, classifier, encoders
 
 PORTS = Ports(http=18000, grpc=18001, metrics=18002)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
-    """By their names: the real encoder, and a classifier of each family."""
+    """By their names: the real encoder under either backend, and a classifier of each family."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    return {model.name: model for model in (encoder(), *(classifier(family, folder) for family in CLASSIFIERS))}
+    return {model.name: model for model in (*encoders(), *(classifier(family, folder) for family in CLASSIFIERS))}
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +16,8 @@ from tests.loader.reference import Reference
 
 LABELS: Final = ("sports", "cooking", "other")
 ENCODER: Final = "sentences"
+ON_A_GPU: Final = "on-a-gpu"
+"""The same, written for Triton's own onnxruntime backend; a stand-in for it runs it here."""
 TOKENS: Final = 128
 
 
@@ -33,6 +35,7 @@ class Model:
     name: str
     checkpoint: Path
     labels: tuple[str, ...]
+    backend: str = "python"
 
     def load(self, folder: Path, queue_delay_microseconds: int = 20_000) -> Path:
         """Let the loader write the repository; a long delay, so that requests do share batches."""
@@ -41,27 +44,34 @@ class Model:
             labels=self.labels,
             max_sequence_length=TOKENS,
             max_queue_delay_microseconds=queue_delay_microseconds,
+            backend=self.backend,
         )
         load(f"file://{self.checkpoint}", folder / self.name, spec)
         return folder / self.name
 
-    @cached_property
+    @property
     def reference(self) -> Reference:
         """The checkpoint, by the book."""
-        return Reference(self.checkpoint, TOKENS)
+        return _reference(self.checkpoint)
 
     def expected(self, text: str, label: str) -> Scored:
         """What must be answered."""
-        if self.name == ENCODER:
+        if self.checkpoint == minilm_directory():
             return Scored(self.reference.score(text, label), self.reference.probability(text, label, list(self.labels)))
         logits = self.reference.logits(text)
         place = self.labels.index(label)
         return Scored(logits[place], math.exp(logits[place]) / sum(map(math.exp, logits)))
 
 
-def encoder() -> Model:
-    """The real 6-layer BERT."""
-    return Model(ENCODER, minilm_directory(), LABELS[:2])
+@cache
+def _reference(checkpoint: Path) -> Reference:
+    return Reference(checkpoint, TOKENS)
+
+
+def encoders() -> tuple[Model, ...]:
+    """The real 6-layer BERT, for either backend."""
+    folder, labels = minilm_directory(), LABELS[:2]
+    return Model(ENCODER, folder, labels), Model(ON_A_GPU, folder, labels, "onnxruntime")
 
 
 def classifier(family: str, folder: Path) -> Model:

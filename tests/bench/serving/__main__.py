@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from tests.bench.serving.floor import Floor, label_of
 from tests.bench.serving.servers import Server
 from tests.bench.serving.shown import Point, floors, goals, points, together
 from tests.bench.serving.texts import shown, texts
+from tests.cluster import signals
 from tests.cluster.triton import TritonError, minilm_directory
 
 CLIENTS: Final = (1, 8, 32)
@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each point, after a warm-up")
     parser.add_argument("--clients", type=int, nargs="+", default=CLIENTS)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.interrupt()
     try:
         run(options.seconds, tuple(options.clients))
     except KeyboardInterrupt:
