@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO_SECONDS ?= 0
+BENCH_SECONDS ?= 15
 # Most of the time tests wait for clusters: more workers than a small machine has cores still help.
 TEST_WORKERS ?= 3
 NODE_PACKAGES := runc containernetworking-plugins debootstrap nftables conntrack iproute2 util-linux mount
@@ -54,6 +55,10 @@ demo-real: setup ## The same in real containers, on a real node (root; DEMO_SECO
 bench: setup ## Speed and memory, each figure beside its reference
 	@$(BIN)/python -m tests.bench
 
+.PHONY: bench-serving
+bench-serving: setup ## Triton's requests a second and latencies, beside the usual way's and bare onnxruntime's
+	@$(BIN)/python -m tests.bench.serving --seconds $(BENCH_SECONDS)
+
 .PHONY: faults
 faults: setup ## Everything goes wrong between operator and API server (MUTATION=NAME plants a bug that must be found)
 	@$(BIN)/python -m tests.faults $(if $(MUTATION),--mutation $(MUTATION)) $(FAULTS)
@@ -68,5 +73,5 @@ manifests: crds ## Render manifests/install.yaml from the chart
 
 .PHONY: lock
 lock: ## Pin every dependency again, for development and for the image (needs uv)
-	@$(LOCK) --extra dev -o requirements.lock
+	@$(LOCK) --extra dev --extra bench -o requirements.lock
 	@$(LOCK) --constraint requirements.lock -o requirements.image.lock

@@ -162,6 +162,14 @@ class Triton:
         record = self._read_record()
         return record is not None and _start_ticks(record["pid"]) == record["started"]
 
+    @property
+    def pid(self) -> int:
+        """The number of the server's process, and of the group that it and its backends' processes form."""
+        record = self._read_record()
+        if record is None:
+            raise TritonError(f"no Triton was started in {self.directory}")
+        return record["pid"]
+
     def serve(self, repository: Path) -> None:
         """Load, or load again, all models of a repository that our loader wrote."""
         names = self._link(repository)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "goal", "striker", "sports", "cooking", "pasta", "salt", "##s", "a", "b"]
+from tests.loader.vocabulary import TOKENIZERS, size
+
 CONFIG: dict[str, Any] = {
     "model_type": "bert",
     "architectures": ["BertModel"],
@@ -21,10 +21,9 @@ CONFIG: dict[str, Any] = {
     "num_attention_heads": 3,
     "num_hidden_layers": 2,
     "type_vocab_size": 2,
-    "vocab_size": len(WORDS),
+    "vocab_size": size("bert"),
 }
-# RoBERTa's own order: 1 is padding, so that a text's positions begin at 2.
-ROBERTA_WORDS = ["[CLS]", "[PAD]", "[SEP]", "[UNK]", *WORDS[4:]]
+# 1 is padding, so that a text's positions begin at 2.
 ROBERTA = CONFIG | {"layer_norm_eps": 1e-5, "max_position_embeddings": 26, "type_vocab_size": 1, "pad_token_id": 1}
 CONFIGS: dict[str, dict[str, Any]] = {
     "bert": CONFIG,
@@ -37,10 +36,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 24,
         "n_heads": 3,
         "n_layers": 2,
-        "vocab_size": len(WORDS),
+        "vocab_size": size("distilbert"),
     },
-    "roberta": ROBERTA | {"model_type": "roberta", "architectures": ["RobertaModel"]},
-    "xlm-roberta": ROBERTA | {"model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"]},
+    "roberta": ROBERTA | {"model_type": "roberta", "architectures": ["RobertaModel"], "vocab_size": size("roberta")},
+    "xlm-roberta": ROBERTA
+    | {"model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"], "vocab_size": size("xlm-roberta")},
 }
 CLASSIFIERS = {
     "bert": "BertForSequenceClassification",
@@ -66,7 +66,7 @@ def tiny(
     config = CONFIGS[family] | changes
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    tokenizer(ROBERTA_WORDS if "roberta" in family else WORDS).save(str(folder / "tokenizer.json"))
+    TOKENIZERS[family]().save(str(folder / "tokenizer.json"))
     random = np.random.default_rng(seed)
     tensors = {
         rename(name): (random.normal(0, 0.5, shape) + is_norm(name)).astype(dtype)
@@ -80,19 +80,6 @@ def tiny(
 def is_norm(name: str) -> bool:
     """Whether a tensor is a layer norm's weight, LayerNorm or layer_norm, which is near 1."""
     return name.lower().replace("_", "").endswith("layernorm.weight")
-
-
-def tokenizer(words: list[str]) -> Tokenizer:
-    """A WordPiece tokenizer with BERT's own steps."""
-    made = Tokenizer(models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer()
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair=None, special_tokens=[(word, words.index(word)) for word in ("[CLS]", "[SEP]")]
-    )
-    # As in the wild: padding that a loader must not inherit.
-    made.enable_padding(length=16)
-    return made
 
 
 def shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:

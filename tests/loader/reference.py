@@ -66,6 +66,7 @@ class Reference:
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_tokens)
+        self.means: dict[str, Vector] = {}
 
     def score(self, text: str, label: str) -> float:
         """Cosine of the two mean-pooled sentence embeddings."""
@@ -90,11 +91,13 @@ class Reference:
 
     def mean(self, text: str) -> Vector:
         """Mean of the last layer's states."""
-        states = self.states(text)
-        total = np.zeros_like(states[0])
-        for state in states:
-            total += state
-        return total / len(states)
+        if text not in self.means:
+            states = self.states(text)
+            total = np.zeros_like(states[0])
+            for state in states:
+                total += state
+            self.means[text] = total / len(states)
+        return self.means[text]
 
     def states(self, text: str) -> list[Vector]:
         """The last layer's state of each token."""
@@ -133,7 +136,8 @@ class Reference:
             for head in range(self.heads):
                 cut = slice(head * size, (head + 1) * size)
                 exponents = [math.exp(query[cut] @ key[cut] / math.sqrt(size)) for key in keys]
-                shares = [exponent / sum(exponents) for exponent in exponents]
+                total = sum(exponents)
+                shares = [exponent / total for exponent in exponents]
                 parts.append(sum(share * value[cut] for share, value in zip(shares, values, strict=True)))
             contexts.append(np.concatenate(parts))
         return contexts

@@ -211,7 +211,7 @@ def test_labels_of_a_classifier(tmp_path: Path, target: Path, labels: list[str],
             "the architecture RobertaModel",
             "use an encoder or a ForSequenceClassification of BERT",
         ),
-        ({"vocab_size": 5}, {}, "tokenizer.json has 13 tokens, the model 5", "from the same model"),
+        ({"vocab_size": 5}, {}, "tokenizer.json has 17 tokens, the model 5", "from the same model"),
     ],
 )
 def test_a_model_that_does_not_fit_is_named(

@@ -48,13 +48,15 @@ def test_what_the_spec_says_arrives(configs: dict[str, pb.ModelConfig]) -> None:
     bert = configs["search-intent-bert"]
     assert {config.max_batch_size for config in configs.values()} == {6}
     assert [(group.kind, group.count) for group in bert.instance_group] == [(pb.ModelInstanceGroup.KIND_GPU, 3)]
-    assert bert.dynamic_batching.max_queue_delay_microseconds == 700
+    # Both waits together are what the spec allows.
+    waits = [configs[f"search-intent-{part}"].dynamic_batching for part in ("tokenizer", "bert")]
+    assert [wait.max_queue_delay_microseconds for wait in waits] == [140, 560]
     assert bert.dynamic_batching.default_queue_policy.max_queue_size == 6 * triton_config.QUEUED_BATCHES
     # The longest warm-up is the longest request.
     assert [entry.inputs["text_tokens"].dims[0] for entry in bert.model_warmup] == [16, 20]
 
 
-def test_our_model_py_pads_by_itself(configs: dict[str, pb.ModelConfig]) -> None:
+def test_our_model_py_takes_any_lengths(configs: dict[str, pb.ModelConfig]) -> None:
     bert = configs["search-intent-bert"]
     assert bert.backend == "python"
     assert [tensor.allow_ragged_batch for tensor in bert.input] == [True, True, False]

@@ -1,7 +1,7 @@
 """The forward pass of BERT and its kin as ONNX operators, written from the equations of the papers.
 
 Vaswani et al. 2017 (attention, eq. 1), Devlin et al. 2018 (embeddings, pooler), Hendrycks & Gimpel 2016
-(GELU), Ba et al. 2016 (layer norm). Dropout is the identity when serving. Shapes: n sequences, t tokens,
+(GELU), Ba et al. 2016 (layer norm). Dropout is the identity when serving. Shapes: r rows of t tokens, n texts,
 h hidden size, a heads of d = h / a. Arithmetic is in float32, whatever the weights are stored as.
 """
 
@@ -14,19 +14,7 @@ import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
 from modelmeter.loader.bert import Bert
-
-# What a masked share's exponent is: its share is 0, and a row of nothing but masked ones has no NaN.
-MASKED: Final = float(np.finfo(np.float32).min)
-
-
-def floats(value: float) -> Var:
-    """Return a float32 constant."""
-    return op.const(np.float32(value))
-
-
-def integers(*values: int) -> Var:
-    """Return a vector of int64 constants: a shape, axes or a place."""
-    return op.const(np.array(values, np.int64))
+from modelmeter.loader.layout import Layout, floats, integers
 
 
 def gelu(x: Var) -> Var:
@@ -53,51 +41,34 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Var], Var]]] = {
 
 
 class Encoder:
-    """Adds the forward pass of one checkpoint to a graph; weights are named as in weights.py.
-
-    Tokens are int32 [n, t], padded with -1 on the right.
-    """
+    """Adds the forward pass of one checkpoint to a graph; weights are named as in weights.py."""
 
     def __init__(self, bert: Bert, weights: Mapping[str, Var]) -> None:
         self.bert = bert
         self.weights = {name: op.cast(weight, to=np.float32) for name, weight in weights.items()}
 
-    def embed(self, tokens: Var) -> Var:
+    def embed(self, texts: Layout) -> Var:
         """Return unit sentence embeddings [n, h]."""
-        states = self.states(tokens)
-        pooled = self.mean(states, tokens) if self.bert.pooling == "mean" else self.first(states)
+        states = self.states(texts)
+        pooled = texts.mean(states) if self.bert.pooling == "mean" else texts.first(states)
         length = op.reduce_l2(pooled, axes=[-1], keepdims=True)
         return op.div(pooled, op.max([length, floats(1e-12)]))
 
-    def classify(self, tokens: Var) -> Var:
+    def classify(self, texts: Layout) -> Var:
         """Return the classifier's logits [n, classes]."""
-        x = self.first(self.states(tokens))
+        x = texts.first(self.states(texts))
         for number, step in enumerate(self.bert.family.head):
             x = ACTIVATIONS[step.activation](self._project(x, f"head.{number}"))
         return x
 
-    def states(self, tokens: Var) -> Var:
-        """Return the last layer's states [n, t, h]."""
-        length = op.gather(op.shape(tokens), integers(1))
-        positions = op.slice(self.weights["embeddings.position"], integers(0), length, integers(0))
-        words = op.gather(self.weights["embeddings.word"], op.max([tokens, op.const(np.int32(0))]))
-        x = self._norm(op.add(words, positions), "embeddings.norm")
-        mask = op.unsqueeze(op.where(_present(tokens), floats(0.0), floats(MASKED)), integers(1, 2))
+    def states(self, texts: Layout) -> Var:
+        """Return the last layer's states [r, t, h]."""
+        words = op.gather(self.weights["embeddings.word"], op.max([texts.tokens, op.const(np.int32(0))]))
+        x = self._norm(op.add(words, texts.positions(self.weights["embeddings.position"])), "embeddings.norm")
+        mask = texts.mask()
         for layer in range(self.bert.layers):
             x = self._layer(x, mask, f"layer.{layer}")
         return x
-
-    @staticmethod
-    def mean(states: Var, tokens: Var) -> Var:
-        """Return the mean of the tokens' states: [n, t, h], [n, t] -> [n, h]."""
-        present = op.unsqueeze(op.cast(_present(tokens), to=np.float32), integers(2))
-        total = op.reduce_sum(op.mul(states, present), integers(1), keepdims=False)
-        return op.div(total, op.reduce_sum(present, integers(1), keepdims=False))
-
-    @staticmethod
-    def first(states: Var) -> Var:
-        """Return the state of the first token, [CLS] or <s>: [n, t, h] -> [n, h]."""
-        return op.gather(states, op.const(np.int64(0)), axis=1)
 
     def _layer(self, x: Var, mask: Var, prefix: str) -> Var:
         context = self._attend(self._project(x, f"{prefix}.qkv"), mask)
@@ -115,7 +86,7 @@ class Encoder:
         return op.layer_normalization(x, weight, bias, axis=-1, epsilon=self.bert.epsilon)[0]
 
     def _attend(self, qkv: Var, mask: Var) -> Var:
-        """softmax(q k^T / sqrt(d)) v for each head: [n, t, 3h], mask [n, 1, 1, t] -> [n, t, h]."""
+        """softmax(q k^T / sqrt(d)) v for each head: [r, t, 3h], mask [r, 1, 1 or t, t] -> [r, t, h]."""
         h, a = self.bert.hidden_size, self.bert.heads
         q, k, v = op.split(qkv, integers(h, h, h), outputs_count=3, axis=-1)
         q = op.mul(self._by_head(q, [0, 2, 1, 3]), floats((h // a) ** -0.5))
@@ -124,10 +95,6 @@ class Encoder:
         return op.reshape(op.transpose(context, perm=[0, 2, 1, 3]), integers(0, 0, h))
 
     def _by_head(self, x: Var, order: list[int]) -> Var:
-        """[n, t, h] -> [n, t, a, d] in another order; 0 keeps what a size is."""
+        """[r, t, h] -> [r, t, a, d] in another order; 0 keeps what a size is."""
         h, a = self.bert.hidden_size, self.bert.heads
         return op.transpose(op.reshape(x, integers(0, 0, a, h // a)), perm=order)
-
-
-def _present(tokens: Var) -> Var:
-    return op.greater_or_equal(tokens, op.const(np.int32(0)))

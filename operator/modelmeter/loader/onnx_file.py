@@ -1,11 +1,12 @@
 """Write a checkpoint as an ONNX file: tokens in, score and probability out; the weights in a file beside it.
 
+Texts are padded where Triton's own backend runs the file, and packed where our model.py does (layout.py).
 spox builds the graph and checks each operator's types and shapes; the weights never stand in its memory.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from spox import Var
 from modelmeter.loader import scoring, tensors, weights
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.graph import Encoder
+from modelmeter.loader.layout import Layout, Packed, Padded
 from modelmeter.loader.tensors import Span, Tensor
 
 MODEL: Final = "model.onnx"
@@ -24,26 +26,38 @@ WEIGHTS: Final = "model.onnx.data"
 IR_VERSION: Final = 8
 
 
-def write(checkpoint: Path, bert: Bert, precision: str, known_labels: Sequence[Sequence[int]], folder: Path) -> None:
-    """Convert the checkpoint's model.safetensors; known_labels as tokens.
+class Laid(NamedTuple):
+    """Texts or labels: the graph's inputs by their names, and how tokens lie in them."""
+
+    inputs: dict[str, Var]
+    layout: Layout
+
+
+def write(
+    checkpoint: Path, bert: Bert, precision: str, known_labels: Sequence[Sequence[int]], folder: Path, packed: bool
+) -> None:
+    """Convert the checkpoint's model.safetensors; known_labels as tokens. packed: whether texts share rows.
 
     Raises UnsupportedModelError if the tensors are not what the description says.
     """
     planned = weights.lay_out(checkpoint / "model.safetensors", bert, precision)
-    model = _graph(bert, planned, known_labels)
+    model = _graph(bert, planned, known_labels, packed)
     spans = tensors.write(folder / WEIGHTS, planned)
     model.graph.initializer.extend(_external(name, planned[name], span) for name, span in spans.items())
     (folder / MODEL).write_bytes(model.SerializeToString())
 
 
-def _graph(bert: Bert, planned: Mapping[str, Tensor], known_labels: Sequence[Sequence[int]]) -> onnx.ModelProto:
+def _graph(
+    bert: Bert, planned: Mapping[str, Tensor], known_labels: Sequence[Sequence[int]], packed: bool
+) -> onnx.ModelProto:
     """Return the model without its weights, which it only names."""
-    rows = scoring.Rows(_tokens("t"), _tokens("u"), spox.argument(Kind(np.int32, ("n", 1))))
+    index = spox.argument(Kind(np.int32, ("n", 1)))
+    texts, labels = (_packed(name, index) if packed else _padded(name) for name in ("text", "label"))
     variables: dict[str, Var] = {
         name: spox.argument(Kind(tensor.dtype, tensor.shape)) for name, tensor in planned.items()
     }
-    scores = scoring.score(Encoder(bert, variables), rows, known_labels)
-    inputs = {"text_tokens": rows.texts, "label_tokens": rows.labels, "label_index": rows.label_index}
+    scores = scoring.score(Encoder(bert, variables), scoring.Rows(texts.layout, labels.layout, index), known_labels)
+    inputs = {**texts.inputs, **labels.inputs, "label_index": index}
     outputs = {"score": scores.score, "probability": scores.probability}
     model = spox.build({**inputs, **variables}, outputs)
     kept = [value for value in model.graph.input if value.name in inputs]
@@ -53,8 +67,15 @@ def _graph(bert: Bert, planned: Mapping[str, Tensor], known_labels: Sequence[Seq
     return model
 
 
-def _tokens(length: str) -> Var:
-    return spox.argument(Kind(np.int32, ("n", length)))
+def _padded(name: str) -> Laid:
+    tokens = spox.argument(Kind(np.int32, ("n", f"{name}_t")))
+    return Laid({f"{name}_tokens": tokens}, Padded(tokens))
+
+
+def _packed(name: str, label_index: Var) -> Laid:
+    tokens, places, owners = (spox.argument(Kind(np.int32, (f"{name}_r", f"{name}_t"))) for _ in range(3))
+    inputs = {f"{name}_tokens": tokens, f"{name}_places": places, f"{name}_owners": owners}
+    return Laid(inputs, Packed(tokens, places, owners, label_index))
 
 
 def _external(name: str, tensor: Tensor, span: Span) -> onnx.TensorProto:

@@ -32,6 +32,7 @@ TOKENIZER_FILES: Final = {"tokenizer_model.py": "model.py", "batching.py": "batc
 BERT_FILES: Final = {
     "bert_model.py": "model.py",
     "batching.py": "batching.py",
+    "packing.py": "packing.py",
     "processors.py": "processors.py",
     "session.py": "session.py",
 }
@@ -67,8 +68,9 @@ def write(checkpoint: Path, repository: Path, spec: LoadSpec, threads: int) -> N
     _vendor("tokenizers", version / "vendor")
 
     version = _model_folder(repository, triton_config.bert(spec, threads))
-    onnx_file.write(checkpoint, model, spec.precision, label_tokens, version)
-    if spec.backend == "python":
+    packed = spec.backend == "python"
+    onnx_file.write(checkpoint, model, spec.precision, label_tokens, version, packed)
+    if packed:
         _copy_backend(version, BERT_FILES)
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         _write_json(version / "settings.json", {"instances": spec.instance_count, "python": python})

@@ -17,7 +17,8 @@ import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
 from modelmeter.loader.backend.batching import pad, passes
-from modelmeter.loader.graph import MASKED, Encoder, floats, integers
+from modelmeter.loader.graph import Encoder
+from modelmeter.loader.layout import MASKED, Layout, Padded, floats, integers
 
 # Sentence encoders are trained with the softmax of 20 times the cosine (sentence-transformers' scale).
 SCALE: Final = 20.0
@@ -25,13 +26,13 @@ SCALE: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A batch: texts [n, t] and labels [n, u] as tokens, and each label's place among the known ones [n, 1].
+    """A batch of n texts and labels as tokens, and each label's place among the known ones [n, 1].
 
     The place is -1 for a label that is not known; the tokens of a known one are not looked at.
     """
 
-    texts: Var
-    labels: Var
+    texts: Layout
+    labels: Layout
     label_index: Var
 
 
@@ -82,7 +83,7 @@ def _known(encoder: Encoder, labels: Sequence[Sequence[int]]) -> Var:
     """Return the known labels' embeddings [k, h]: of constants only, so they are computed when a session starts."""
     tokens = [np.array(label, np.int32) for label in labels]
     groups = list(passes([len(label) for label in labels]))
-    parts = [encoder.embed(op.const(pad([tokens[row] for row in rows]))) for rows in groups]
+    parts = [encoder.embed(Padded(op.const(pad([tokens[row] for row in rows])))) for rows in groups]
     order = np.argsort(np.concatenate(groups))
     return op.gather(op.concat(parts, axis=0), integers(*order.tolist()))
 

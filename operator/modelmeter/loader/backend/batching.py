@@ -1,4 +1,4 @@
-"""Sequences of different length, stacked for the forward pass.
+"""Sequences of different length, stacked for a forward pass of padded rows.
 
 Tokens are int arrays, padded with -1 on the right: a token below 0 is no token.
 """

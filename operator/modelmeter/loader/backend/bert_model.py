@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .session import INPUTS, OUTPUTS, Session, use_vendored
+from .session import OUTPUTS, Session, use_vendored
+
+INPUTS = ("text_tokens", "label_tokens", "label_index")
 
 
 class TritonPythonModel:

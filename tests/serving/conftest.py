@@ -1,0 +1,28 @@
+"""One real Triton with a model of each family, for all tests of serving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.triton import Ports, Triton
+from tests.loader.checkpoints import CLASSIFIERS
+from tests.serving.models import Model, classifier, encoders
+
+PORTS = Ports(http=18000, grpc=18001, metrics=18002)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+    """By their names: the real encoder under either backend, and a classifier of each family."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return {model.name: model for model in (*encoders(), *(classifier(family, folder) for family in CLASSIFIERS))}
+
+
+@pytest.fixture(scope="session")
+def server(models: dict[str, Model], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
+    """A Triton that serves them all."""
+    folder = tmp_path_factory.mktemp("served")
+    with Triton(folder / "triton", [model.load(folder) for model in models.values()], PORTS) as running:
+        yield running
