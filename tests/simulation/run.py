@@ -32,6 +32,8 @@ READ_SECONDS: Final = 3600.0
 TICK_SECONDS: Final = 7200.0
 """Instead of 5: the passes of a tick that finds nothing to do would cost most of the time."""
 RESTART_SECONDS: Final = 7
+MOMENT: Final = 1e-6
+"""Seconds by which a timer may be early: else lives of no length would follow each other for ever."""
 PATIENCE_SECONDS: Final = SPAN + 30 * 3600
 """After the model is deleted everything must come to its end within this."""
 LOOK_SECONDS: Final = 1800
@@ -73,12 +75,12 @@ class Process:
     async def run(self, until: float = float("inf")) -> None:
         """Live, again and again."""
         clock = asyncio.get_running_loop()
-        while clock.time() < until:
-            gap = next(((a, n) for a, n in self._out if a <= clock.time() < a + n), None)
+        while (now := clock.time() + MOMENT) < until:
+            gap = next(((a, n) for a, n in self._out if a <= now < a + n), None)
             if gap is not None:
                 await asyncio.sleep(sum(gap) - clock.time())
                 continue
-            stop = min([until, *(a for a, _ in self._out if a > clock.time())])
+            stop = min([until, *(a for a, _ in self._out if a > now)])
             crashed = asyncio.Event()
             self.connection = Connection(self._server, self._faults, crashed.set, self._lag)
             life = asyncio.create_task(live(self.connection, self._clock, tritons=self._tritons))
