@@ -275,6 +275,8 @@ def _environment(home: Path) -> dict[str, str]:
     paths = [str(library), str(home / "nvidia_pytriton.libs"), os.environ.get("LD_LIBRARY_PATH", "")]
     return {
         **os.environ,
+        # The stub's Python takes the first python3 for its own: from an activated .venv it would take that one's numpy.
+        "PATH": f"{sys.base_prefix}/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": ":".join(filter(None, paths)),
     }
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.ports import free_ports
 from tests.cluster.triton import Ports, Triton
 from tests.loader.checkpoints import CLASSIFIERS
 from tests.serving.models import Model, classifier, encoders
 
-PORTS = Ports(http=18000, grpc=18001, metrics=18002)
+PORTS = Ports(*itertools.islice(free_ports(), 3))
 
 
 @pytest.fixture(scope="session")
