@@ -14,9 +14,10 @@ from modelmeter.meter import cost
 from modelmeter.meter.account import Facts, account, live_page
 from modelmeter.meter.holding import GPU, REPLICA, Holding
 from modelmeter.meter.ledger import Terms, carry
-from modelmeter.meter.page import Page, first_page, from_spec, to_spec
+from modelmeter.meter.page import Page, first_page
 from modelmeter.meter.prices import Tariff
 from modelmeter.meter.publish import totals
+from modelmeter.meter.stored import from_spec, to_spec
 from tests.meter.builders import L4, MODEL, book, seconds_of
 
 BEGIN = datetime(2026, 11, 29, 20, tzinfo=UTC)

@@ -16,8 +16,8 @@ from modelmeter.meter.account import account
 from modelmeter.meter.estimate import explicit, parts
 from modelmeter.meter.holding import STORAGE, Holding, Profile
 from modelmeter.meter.ledger import advance
-from modelmeter.meter.page import to_spec
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.stored import to_spec
 from tests.meter.builders import at, facts, page, pod, tariff
 
 LABOUR = (Overhead(item="labour/owner", unit_price="36", per="hour"),)

@@ -16,8 +16,9 @@ from modelmeter.meter import publish
 from modelmeter.meter.account import account, live_page
 from modelmeter.meter.holding import GPU, Holding
 from modelmeter.meter.ledger import advance, carry, settle
-from modelmeter.meter.page import Page, StageSum, from_spec, to_spec
+from modelmeter.meter.page import Page, StageSum
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.stored import from_spec, to_spec
 from tests.meter.builders import L4, at, facts, page, tariff
 
 GPU_AT_7 = tariff({"item": "gpu", "price": "7"})

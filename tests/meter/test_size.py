@@ -10,8 +10,9 @@ from modelmeter.meter import publish
 from modelmeter.meter.account import AT_ONCE, Facts, account
 from modelmeter.meter.holding import GPU, REPLICA, STORAGE, Holding, Profile
 from modelmeter.meter.ledger import REMEMBERED, Terms, advance, forget
-from modelmeter.meter.page import Page, to_spec
+from modelmeter.meter.page import Page
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.stored import to_spec
 from modelmeter.meter.verify import verify_pages
 from tests.meter.builders import L4, MODEL, at, book, facts, page, pod, seconds_of, tariff
 

@@ -11,9 +11,10 @@ from modelmeter.errors import LedgerError
 from modelmeter.meter import publish
 from modelmeter.meter.account import account, check
 from modelmeter.meter.holding import CPU, GPU, Profile
-from modelmeter.meter.page import LineKey, Page, SpanKey, from_spec, month_of, to_spec
+from modelmeter.meter.page import LineKey, Page, SpanKey, month_of
 from modelmeter.meter.prices import Tariff
 from modelmeter.meter.spans import MANY, bounded, pieces_by_day
+from modelmeter.meter.stored import from_spec, to_spec
 from tests.meter.builders import at, facts, page, pod, seconds_of, tariff
 
 DAY = 86_400

@@ -15,8 +15,9 @@ from modelmeter.meter import publish
 from modelmeter.meter.account import account
 from modelmeter.meter.holding import GPU, REPLICA, Holding, Shared
 from modelmeter.meter.ledger import advance, carry, settle
-from modelmeter.meter.page import Page, from_spec, to_spec
+from modelmeter.meter.page import Page
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.stored import from_spec, to_spec
 from modelmeter.meter.uses import Use
 from tests.meter.builders import L4, at, facts, page, tariff
 

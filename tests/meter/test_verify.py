@@ -13,7 +13,7 @@ from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replic
 from modelmeter.meter import publish
 from modelmeter.meter.account import account, live_page
 from modelmeter.meter.ledger import Terms
-from modelmeter.meter.page import from_spec, to_spec
+from modelmeter.meter.stored import from_spec, to_spec
 from modelmeter.meter.verify import verify_objects, verify_pages, verify_status
 from tests.meter.builders import at, facts, page, pod, tariff
 

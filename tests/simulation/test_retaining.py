@@ -8,8 +8,8 @@ from modelmeter.cluster.statements import Statements
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.retaining import Retaining
 from modelmeter.meter.account import account
-from modelmeter.meter.page import to_spec
 from modelmeter.meter.publish import totals
+from modelmeter.meter.stored import to_spec
 from tests.meter.builders import MODEL, START, facts, page, tariff
 from tests.simulation import loop
 from tests.simulation.client import Connection, Faults, SimulatedClient

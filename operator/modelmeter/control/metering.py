@@ -31,8 +31,9 @@ from modelmeter.meter.counting import news
 from modelmeter.meter.ledger import Terms
 from modelmeter.meter.objects import Claim, Metadata, Pod
 from modelmeter.meter.observe import claims_of
-from modelmeter.meter.page import Page, first_page, from_spec, month_end, month_of, to_spec
+from modelmeter.meter.page import Page, first_page, month_end, month_of
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.stored import from_spec, to_spec
 
 log = logging.getLogger(__name__)
 

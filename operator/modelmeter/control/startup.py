@@ -16,7 +16,8 @@ from modelmeter.cluster.statements import Statements, Stored
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
 from modelmeter.errors import ClusterError, LedgerError
-from modelmeter.meter.page import from_spec, month_end, month_start
+from modelmeter.meter.page import month_end, month_start
+from modelmeter.meter.stored import from_spec
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ shares    which part of a whole GPU a resource is; devices, of a ResourceClaim; 
 profiles  what decides a price, captured on the pod
 observe   an object of the API server -> a Holding (what is held, since when, until when)
 prices    a PriceBook -> which rate holds for an item and a profile over an interval
-page      the ledger page as values
+page      the ledger page as values; stored, as a CostStatement keeps it
 spans     unpriced usage in few spans
 posting   what holdings, labour and operations become on a page: lines and unpriced spans
 ledger    settle, advance, roll: how a page grows

@@ -12,7 +12,8 @@ from modelmeter.errors import LedgerError
 from modelmeter.meter import inference, publish
 from modelmeter.meter.account import Facts, check, live_page
 from modelmeter.meter.ledger import carry
-from modelmeter.meter.page import Page, Past, from_spec, month_end, month_of, month_start
+from modelmeter.meter.page import Page, Past, month_end, month_of, month_start
+from modelmeter.meter.stored import from_spec
 
 AMOUNTS = ("compute", "storage", "labour", "operations", "total")
 
