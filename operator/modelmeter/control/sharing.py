@@ -67,22 +67,25 @@ class Sharing:
         )
 
     def _sharers(self, pod: Pod) -> Iterator[tuple[str, Pod]]:
-        """Other pods that used a claim while this one did, and the claim."""
-        mine = use_of(pod, self._view.lost)
-        for claim in _claims(pod) if mine else ():
+        """Other pods that use or used a claim of this one, and the claim."""
+        for claim in _claims(pod):
             for other in self._view.devices.users(claim):
-                theirs = use_of(other, self._view.lost)
-                if other.metadata.uid != pod.metadata.uid and mine and theirs and _overlap(mine, theirs):
+                if other.metadata.uid != pod.metadata.uid:
                     yield claim, other
 
     def _misses(self, account: Account, pod: Pod, claim: str, ended: Pod) -> bool:
-        """Whether the page of an account, whose pod uses a claim, has yet to count that another's use of it ended."""
+        """Whether the page of an account, whose pod uses a claim, has yet to count that another's use of it ended.
+
+        That may have been before the pod's own began, where the page has counted more of it than there was.
+        """
         page = account.page
         if page is None:
             return True
         if page.ended or pod.metadata.uid in page.settled or (was_released(pod) and pod.metadata.uid not in page.open):
             return False
-        return page.uses.get(claim, {}).get(ended.metadata.uid) != use_of(ended, self._view.lost)
+        counted = page.uses.get(claim, {}).get(ended.metadata.uid)
+        mine, theirs = use_of(pod, self._view.lost), use_of(ended, self._view.lost)
+        return counted != theirs and bool(counted or (mine and theirs and _overlap(mine, theirs)))
 
 
 def _claims(pod: Pod) -> Iterator[str]:
