@@ -63,6 +63,10 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Terminating", seen(deleting=True, pods=tuple(pod(f"p{n}") for n in range(9)), claim=None),
         "Ready", "False", "pod p0, pod p1, pod p2, pod p3, pod p4 and 4 more",
     ),
+    (
+        "Terminating", seen(deleting=True, apply_error="Forbidden: it is forbidden: User x cannot delete services"),
+        "Ready", "False", "its children are not: Forbidden",
+    ),
     ("Terminating", seen(deleting=True, pods=(), claim=None), "Ready", "False", "waits for its last CostStatement"),
     ("ScaledToZero", seen(desired=0, pods=()), "Available", "False", "spec.serving.replicas"),
     (

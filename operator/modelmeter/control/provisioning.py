@@ -193,6 +193,7 @@ class Provisioning:
         except ClusterError as failure:
             self._note(account, [failure])
             raise
+        self._note(account, [])
         if not left and not account.torn_down:
             account.torn_down = True
             self._emptied(account.ref.uid)

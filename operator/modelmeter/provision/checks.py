@@ -43,6 +43,8 @@ class Check(NamedTuple):
 def _terminating(seen: Observed) -> str | None:
     if not seen.deleting:
         return None
+    if seen.apply_error:
+        return f"it is being deleted; its children are not: {with_remedy(seen.apply_error, APPLY)}"
     left = [*(f"pod {pod.name}" for pod in seen.pods), *([f"claim {seen.claim.name}"] if seen.claim else [])]
     if not left:
         return "it is being deleted; waits for its last CostStatement"
