@@ -19,6 +19,8 @@ from modelmeter.meter.prices import Tariff
 OURS: Final = "app.kubernetes.io/managed-by=modelmeter"
 CHILD_KINDS: Final[dict[str, type[Bare]]] = {"Deployment": Deployment, "Service": Bare, "ConfigMap": Bare}
 """Kinds of children that are not metered, and what of each is kept."""
+LOST_NODES: Final = 10_000
+"""How many nodes that are gone are remembered, for pods that a late watch shows on them: a spot pool never ends."""
 
 Touched = Callable[[str, Pod | Claim, bool], None]
 """Called with kind and object of what changed or may cost otherwise now, and whether it is gone."""
@@ -66,8 +68,9 @@ class View:
         self.claims: _Index[Claim] = _Index()
         self.children: dict[str, _Index[Bare]] = {kind: _Index() for kind in CHILD_KINDS}
         self.nodes: dict[str, Node] = {}
-        self.lost: set[str] = set()
-        """Names of nodes that are gone for sure; one that pods are on and that is in neither has yet to be seen."""
+        self.lost: dict[str, None] = {}
+        """Names of nodes that are gone for sure, in that order; one that pods are on and that is in neither has yet to
+        be seen."""
         self._tariffs: dict[str, Tariff] = {}
         self._usage = usage
         self._child = child
@@ -108,7 +111,8 @@ class View:
                 await reflector.list()
             await self.devices.list()
             on = {pod.spec.node_name for pods in self.pods.values() for pod in pods.values()}
-            self.lost |= on - self.nodes.keys() - {""}
+            for name in sorted(on - self.nodes.keys() - {""}):
+                self._lose(name)
 
     async def run(self) -> None:
         """Keep up until cancelled."""
@@ -164,15 +168,20 @@ class View:
         name = node.metadata.name
         known = self.nodes.pop(name, None)
         if after is None:
-            self.lost.add(name)
+            self._lose(name)
         else:
             self.nodes[name] = after
-            self.lost.discard(name)
+            self.lost.pop(name, None)
         if after is None or known is None or known.metadata.labels != after.metadata.labels:
             for pods in list(self.pods.values()):
                 for pod in pods.values():
                     if pod.spec.node_name == name:
                         self._usage("Pod", pod, False)
+
+    def _lose(self, name: str) -> None:
+        self.lost[name] = None
+        if len(self.lost) > LOST_NODES:
+            del self.lost[next(iter(self.lost))]
 
     def _book_changed(self, before: Book | None, after: Book | None) -> None:
         if after is None:

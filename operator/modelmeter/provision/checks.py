@@ -20,6 +20,7 @@ SCHEDULED: Final = "Scheduled"
 AVAILABLE: Final = "Available"
 METERED: Final = "Metered"
 PRICED: Final = "Priced"
+LEDGER_LOST: Final = "LedgerLost"
 
 NAMED: Final = 5
 """How many of what is waited for a message names."""
@@ -145,7 +146,7 @@ CHAIN: Final = (
 COST: Final = (
     Check("LedgerBroken", METERED, lambda seen: seen.metering_error),
     Check("LedgerNotWritten", METERED, lambda seen: seen.ledger_error),
-    Check("LedgerLost", METERED, lambda seen: seen.ledger_lost),
+    Check(LEDGER_LOST, METERED, lambda seen: seen.ledger_lost),
     Check(
         "NotYetMetered",
         METERED,
