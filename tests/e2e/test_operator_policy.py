@@ -1,4 +1,4 @@
-"""The operator's token, in other hands, changes nobody's workloads; the operator itself works under it in all other tests."""
+"""The operator's token, in other hands, changes nobody's workloads; all other tests run under that policy."""
 
 from __future__ import annotations
 

@@ -14,10 +14,6 @@ from tests.e2e.test_shares import lines, seconds, uid_of
 pytestmark = pytest.mark.e2e
 GIB = 1 << 30
 OF_MODEL = "modelmeter.dev/model=apart"
-NOT_TOGETHER = {
-    "labelSelector": {"matchLabels": {"modelmeter.dev/model": "apart"}},
-    "topologyKey": "kubernetes.io/hostname",
-}
 APART = {"size": "2Gi", "perReplica": True}
 
 
@@ -44,8 +40,8 @@ def held_claims(user: User, number: int) -> list[dict[str, Any]]:
 
 
 def test_each_replica_has_a_claim_of_its_own(user: User) -> None:
-    spread = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [NOT_TOGETHER]}}
-    user.apply(model("apart", serving={"replicas": 2, "affinity": spread}, storage=APART))
+    spread = [{"topologyKey": "kubernetes.io/hostname"}]
+    user.apply(model("apart", serving={"replicas": 2, "topologySpreadConstraints": spread}, storage=APART))
     claims = held_claims(user, 2)
     pods = user.list("pods")
     assert {claim["metadata"]["name"] for claim in claims} == {f"{pod['metadata']['name']}-models" for pod in pods}

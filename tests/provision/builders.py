@@ -39,7 +39,7 @@ FULL: dict[str, Any] = {
 
 PER_REPLICA: dict[str, Any] = {
     "model": {"source": "hf://acme/intent"},
-    "serving": {"replicas": 3},
+    "serving": {"replicas": 3, "topologySpreadConstraints": [{"topologyKey": "topology.kubernetes.io/zone"}]},
     "storage": {"size": "50Gi", "storageClassName": "zonal", "perReplica": True},
 }
 

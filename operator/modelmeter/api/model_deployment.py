@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.compute import ENOUGH, Resources
 from modelmeter.api.gpu import Gpu
-from modelmeter.api.placing import DEFAULT_TOLERATIONS, Affinity, Toleration
+from modelmeter.api.placing import DEFAULT_TOLERATIONS, Affinity, Toleration, TopologySpreadConstraint
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
 SOURCE_FORMS = {
@@ -142,6 +142,8 @@ class Serving(Struct):
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = DEFAULT_TOLERATIONS
     affinity: Affinity | None = None
     """Kubernetes Affinity, passed on as it is."""
+    topology_spread_constraints: Annotated[list[TopologySpreadConstraint], Field(max_length=8)] = []
+    """How replicas spread over zones or nodes; over nodes, with spec.storage.perReplica or ReadWriteMany."""
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
     service_account_name: ObjectName = ""
     """ServiceAccount of the pods, for a source that knows it (workload identity); empty: the namespace's default."""

@@ -1,10 +1,10 @@
-"""Where a model's pods may run: tolerations, and Kubernetes' own Affinity."""
+"""Where a model's pods may run: tolerations, spread, and Kubernetes' own Affinity."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from modelmeter.api.base import Struct
 
@@ -20,6 +20,16 @@ class Toleration(Struct):
 
 
 DEFAULT_TOLERATIONS = [Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")]
+
+
+class TopologySpreadConstraint(Struct):
+    """A Kubernetes TopologySpreadConstraint; it counts the model's own replicas of one spec."""
+
+    topology_key: Annotated[str, Field(min_length=1, max_length=317)]
+    """Label of nodes, for example topology.kubernetes.io/zone."""
+    max_skew: Annotated[int, Field(ge=1)] = 1
+    """How many more replicas one value of that label may have than another."""
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"] = "DoNotSchedule"
 
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"

@@ -48,6 +48,15 @@ def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
             toleration.model_dump(by_alias=True, exclude_defaults=True) for toleration in serving.tolerations
         ],
         "affinity": _affinity(model),
+        "topologySpreadConstraints": [
+            {
+                **constraint.model_dump(by_alias=True, exclude_none=True),
+                "labelSelector": {"matchLabels": selector_labels(model)},
+                # Those of an older spec, which a rollout ends, count for nothing.
+                "matchLabelKeys": ["pod-template-hash"],
+            }
+            for constraint in serving.topology_spread_constraints
+        ],
         "priorityClassName": serving.priority_class_name,
         "serviceAccountName": serving.service_account_name,
         "imagePullSecrets": [{"name": reference.name} for reference in serving.image_pull_secrets],
