@@ -3,7 +3,7 @@
 accounts      what is known of each model: its spec, its open page, its status
 view          what exists in the cluster, indexed by model
 provisioning  spec -> children, by server-side apply
-metering      pods, claims and time -> ledger pages; release of what is settled
+metering      pods, claims and time -> ledger pages; letting_go, of what is settled
 publishing    pages and facts -> status, at a bounded rate
 operator      starts and stops it all
 """

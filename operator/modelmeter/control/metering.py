@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,13 +12,12 @@ from modelmeter.api.names import METERING_FINALIZER
 from modelmeter.api.scalars import rfc3339
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.events import about_model, record
-from modelmeter.cluster.finalizers import remove_finalizer
-from modelmeter.cluster.paths import path
 from modelmeter.cluster.statements import Statements, statement_name
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.counting import counts_of
 from modelmeter.control.holdings import Holdings
+from modelmeter.control.letting_go import LettingGo
 from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
@@ -29,8 +27,6 @@ from modelmeter.meter.account import NO_TARIFF, Facts
 from modelmeter.meter.account import account as account_for
 from modelmeter.meter.counting import news
 from modelmeter.meter.ledger import Terms
-from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import claims_of
 from modelmeter.meter.page import Page, first_page, month_end, month_of
 from modelmeter.meter.prices import Tariff
 from modelmeter.meter.stored import from_spec, to_spec
@@ -92,6 +88,7 @@ class Metering:
         self._belongings = belongings
         self._sharing = sharing
         self._holdings = Holdings(belongings, sharing)
+        self._letting_go = LettingGo(client, belongings, sharing)
         self._awaiting: dict[str, set[str]] = {}
         self._statements = statements
         self._clock = clock
@@ -224,49 +221,11 @@ class Metering:
             month = month_of(month_end(month)) if page.closed and not page.ended else None
 
     async def _release(self, account: Account) -> None:
-        page = account.page
-        assert page is not None
-        held = {
-            item.metadata.uid: (kind, item)
-            for kind, item in self._belongings.objects(account)
-            if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
-        }
-        # What was let go of already may be shown as it was before, for the watch is later than the answers.
-        released = {uid: version for uid, version in account.released.items() if uid in held}
-        settled = [
-            (kind, item.metadata)
-            for uid, (kind, item) in held.items()
-            if int(item.metadata.resource_version) >= released.get(uid, 0) and not self._needed(account, item)
-        ]
-        account.released = released
-        versions = await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
-        account.released |= {metadata.uid: version for (_, metadata), version in zip(settled, versions, strict=True)}
-        if page.ended:
-            await self._ended(account)
-
-    def _needed(self, account: Account, item: Pod | Claim) -> bool:
-        """Whether a settled pod has to stay until others' pages have passed its end; those are hurried.
-
-        So has one of a deleted model until the end of its claims is seen, which is not before the pod's own; and one
-        whose own claim, which goes with it, does not carry our finalizer yet.
-        """
-        if not isinstance(item, Pod):
-            return False
-        mounted = claims_of(item)
-        for claim in self._belongings.claims(account):
-            metadata = claim.metadata
-            goes = account.deleted is not None or METERING_FINALIZER not in metadata.finalizers
-            if goes and is_child(metadata) and metadata.deletion_timestamp is None and metadata.name in mounted:
-                return True
-        awaited = self._sharing.awaited(item)
-        for uid in awaited:
+        for uid in await self._letting_go.release(account):
             self._awaiting.setdefault(uid, set()).add(account.ref.uid)
             self.queue.add(uid)
-        return bool(awaited)
-
-    async def _let_go(self, kind: str, metadata: Metadata) -> int:
-        where = path(kind, metadata.namespace, metadata.name)
-        return await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
+        if account.page is not None and account.page.ended:
+            await self._ended(account)
 
     def _wait_for_ends(self, account: Account, facts: Facts) -> None:
         """Come back for what ends in a moment: a node's clock may be ahead of ours."""

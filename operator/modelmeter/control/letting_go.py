@@ -1,0 +1,65 @@
+"""Takes the finalizer off what a written page has settled, once nobody needs to see the object any more."""
+
+from __future__ import annotations
+
+import asyncio
+
+from modelmeter.api.names import METERING_FINALIZER
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.finalizers import remove_finalizer
+from modelmeter.cluster.paths import path
+from modelmeter.control.accounts import Account
+from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.sharing import Sharing
+from modelmeter.meter.objects import Claim, Metadata, Pod
+from modelmeter.meter.observe import claims_of
+
+
+class LettingGo:
+    """Lets go of pods and claims by UID; `account.released` keeps what was let go of and is still shown as it was."""
+
+    def __init__(self, client: Client, belongings: Belongings, sharing: Sharing) -> None:
+        self._client = client
+        self._belongings = belongings
+        self._sharing = sharing
+
+    async def release(self, account: Account) -> frozenset[str]:
+        """Let go of what is settled; answers UIDs of the models that pods are kept for, for those have to hurry."""
+        page = account.page
+        assert page is not None
+        held = {
+            item.metadata.uid: (kind, item)
+            for kind, item in self._belongings.objects(account)
+            if item.metadata.uid in page.settled and METERING_FINALIZER in item.metadata.finalizers
+        }
+        # What was let go of already may be shown as it was before, for the watch is later than the answers.
+        released = account.released = {uid: version for uid, version in account.released.items() if uid in held}
+        settled: list[tuple[str, Metadata]] = []
+        awaited: set[str] = set()
+        for uid, (kind, item) in held.items():
+            if int(item.metadata.resource_version) < released.get(uid, 0):
+                continue
+            others = self._sharing.awaited(item) if isinstance(item, Pod) else frozenset()
+            awaited |= others
+            if not others and not self._outlasted(account, item):
+                settled.append((kind, item.metadata))
+        versions = await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
+        account.released |= {metadata.uid: version for (_, metadata), version in zip(settled, versions, strict=True)}
+        return frozenset(awaited)
+
+    def _outlasted(self, account: Account, item: Pod | Claim) -> bool:
+        """Whether a pod has to stay for a claim that it mounts.
+
+        So has one of a deleted model until the end of its claims is seen, which is not before the pod's own; and one
+        whose own claim, which goes with it, does not carry our finalizer yet.
+        """
+        mounted = claims_of(item) if isinstance(item, Pod) else ()
+        for metadata in (claim.metadata for claim in self._belongings.claims(account)) if mounted else ():
+            goes = account.deleted is not None or METERING_FINALIZER not in metadata.finalizers
+            if goes and is_child(metadata) and metadata.deletion_timestamp is None and metadata.name in mounted:
+                return True
+        return False
+
+    async def _let_go(self, kind: str, metadata: Metadata) -> int:
+        where = path(kind, metadata.namespace, metadata.name)
+        return await remove_finalizer(self._client, where, metadata.uid, metadata.finalizers, METERING_FINALIZER)
