@@ -365,6 +365,11 @@ def test_nobody_but_the_operator_writes_what_decides_a_cost(user: User) -> None:
     assert "only the operator writes them" in user.refused(cheap)
     other = {**pod, "metadata": {**pod["metadata"], "labels": {**pod["metadata"]["labels"], UID: "another"}}}
     assert "label modelmeter.dev/model-uid says whose usage it is" in user.refused(other)
+    early = labelled("early-note", "guarded")
+    early["metadata"]["labels"] = {}
+    early["metadata"]["annotations"] = {PROFILE: "{}"}
+    user.apply(early)
+    assert "only the operator writes them" in user.fails("label", "pod", "early-note", "modelmeter.dev/model=guarded")
     harmless = {**pod, "metadata": {**pod["metadata"], "annotations": {PROFILE: note, "note": "mine"}}}
     harmless["metadata"]["annotations"][FIRST] = pod["metadata"]["annotations"][FIRST]
     user.apply(harmless)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.user import MODELS, User, model
-from tests.e2e.test_shares import lines, seconds, uid_of
+from tests.e2e.test_shares import idle, lines, seconds, uid_of
 
 pytestmark = pytest.mark.e2e
 GIB = 1 << 30
@@ -65,3 +65,29 @@ def test_each_replica_has_a_claim_of_its_own(user: User) -> None:
     assert line["certainty"] == "exact"
     assert seconds(line) % (2 * GIB) == 0
     assert seconds(line) > 2 * GIB * used
+
+
+def test_a_claim_that_lost_its_volume_has_ended_and_stays(user: User) -> None:
+    uid = idle(user, "bereft")
+    user.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": "dataset",
+                "labels": {"modelmeter.dev/model": "bereft", "modelmeter.dev/stage": "data"},
+            },
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        }
+    )
+    user.wait("its line", lambda: [line for line in lines(user, uid, "storage") if line.get("stage") == "data"])
+    user.wait_as_of("bereft", datetime.now(UTC) + timedelta(seconds=2))
+    volume = user.get("pvc", "dataset")["spec"]["volumeName"]
+    user.cluster.kubectl("delete", "pv", volume, "--wait=false")
+    user.cluster.kubectl("patch", "pv", volume, "-p", '{"metadata":{"finalizers":null}}')
+    user.wait("it to be Lost", lambda: user.get("pvc", "dataset")["status"]["phase"] == "Lost")
+    user.wait("its end", lambda: any(line.get("reason") == "VolumeLost" for line in lines(user, uid, "storage")))
+    version = user.get("pvc", "dataset")["metadata"]["resourceVersion"]
+    user.wait_as_of("bereft", datetime.now(UTC) + timedelta(seconds=3))
+    assert user.get("pvc", "dataset")["metadata"]["resourceVersion"] == version
+    user.kubectl("delete", "pvc", "dataset")

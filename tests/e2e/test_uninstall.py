@@ -57,6 +57,7 @@ def test_install_upgrade_uninstall(cluster: Cluster, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "no operator ever worked in namespace default" in done.stderr
     assert with_our_finalizers(cluster)
+    nobody_is_let_go_uncounted(cluster)
     # KWOK plays the chart's hook; this is what its container runs, with the hook's rights.
     done = release(rights, f"--namespace={SYSTEM}", "--stop=modelmeter")
     assert done.returncode == 0, done.stderr
@@ -94,6 +95,20 @@ def test_without_ledger_and_crds_everything_is_let_go(cluster: Cluster, tmp_path
     user.wait(
         "the end of all", lambda: not user.list("pods,deployments,persistentvolumeclaims", "modelmeter.dev/model")
     )
+
+
+def nobody_is_let_go_uncounted(cluster: Cluster) -> None:
+    """Where a page breaks an invariant, release lets go of nothing; then it is mended."""
+    (page,) = json.loads(cluster.kubectl("get", "coststatements", f"--namespace={SYSTEM}", "-o", "json"))["items"]
+    patch = ["patch", "coststatement", page["metadata"]["name"], f"--namespace={SYSTEM}", "--type=json", "-p"]
+    days = page["spec"]["lines"][0]["days"]
+    where = {"op": "replace", "path": "/spec/lines/0/days"}
+    cluster.kubectl(*patch, json.dumps([{**where, "value": dict.fromkeys(days, "-9999999999999999")}]))
+    done = release(cluster.kubeconfig, f"--namespace={SYSTEM}")
+    assert done.returncode == 1
+    assert "the usage of search/kept cannot be posted" in done.stderr
+    assert with_our_finalizers(cluster)
+    cluster.kubectl(*patch, json.dumps([{**where, "value": days}]))
 
 
 def release(kubeconfig: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -57,7 +57,7 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ),
     (
         "Terminating", seen(deleting=True, pods=(pod(deleting=True), pod("intent-2", ended=True))),
-        "Ready", "False", "waits for the end of pod intent-1, pod intent-2, claim intent-models",
+        "Ready", "False", "waits for the end of pod intent-1, pod intent-2 (ended, to be settled), claim intent-models",
     ),
     (
         "Terminating", seen(deleting=True, pods=tuple(pod(f"p{n}") for n in range(9)), claim=None),

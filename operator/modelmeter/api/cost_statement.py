@@ -233,6 +233,8 @@ class CostStatementSpec(Struct):
     """UIDs posted in full whose objects may still exist."""
     claims: Annotated[list[ClaimUses], Field(max_length=MAX_CLAIMS)] | None = None
     """ResourceClaims that pods of `open` use, and who shares them."""
+    lost: Annotated[str, Field(max_length=1024)] | None = None
+    """What was shown of an earlier statement of the model that somebody deleted: it is not counted here."""
     carried: Carried = Carried()
     inference: Inference | None = None
     totals: Totals = Totals()

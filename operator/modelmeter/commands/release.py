@@ -41,7 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         left = asyncio.run(_release(Settings(arguments.namespace), arguments.stop, arguments.discard))
     except ModelmeterError as error:
-        stopped = f"; metering goes on with: kubectl scale deployment {arguments.stop} --replicas=1"
+        stopped = (
+            f"; metering goes on with: kubectl scale deployment {arguments.stop} -n {arguments.namespace} --replicas=1"
+        )
         print(f"modelmeter release: {error}{stopped if arguments.stop else ''}", file=sys.stderr)
         return 1
     if left:

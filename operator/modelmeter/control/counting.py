@@ -65,8 +65,8 @@ class Counting:
         self.queue = WorkQueue("count", self._read)
 
     def unread_pods(self) -> int:
-        """Pods that did not answer when they were last asked."""
-        return sum(failures > 0 for failures in self._failures.values())
+        """Pods that did not answer when they were last asked; not those that are told to end."""
+        return sum(failures > 0 and uid not in self._draining for uid, failures in self._failures.items())
 
     async def run(self, workers: int) -> None:
         """Read until cancelled; a pod that does not answer keeps one of the workers for 2 s."""

@@ -12,7 +12,7 @@ from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.sharing import Sharing
 from modelmeter.meter.objects import Claim, Metadata, Pod
-from modelmeter.meter.observe import claims_of
+from modelmeter.meter.observe import claims_of, own_claims_of
 
 
 class LettingGo:
@@ -37,7 +37,9 @@ class LettingGo:
         settled: list[tuple[str, Metadata]] = []
         awaited: set[str] = set()
         for uid, (kind, item) in held.items():
-            if int(item.metadata.resource_version) < released.get(uid, 0):
+            # A claim that has lost its volume has ended, and goes only when somebody deletes it.
+            stays = isinstance(item, Claim) and item.metadata.deletion_timestamp is None
+            if stays or int(item.metadata.resource_version) < released.get(uid, 0):
                 continue
             others = self._sharing.awaited(item) if isinstance(item, Pod) else frozenset()
             awaited |= others
@@ -53,10 +55,14 @@ class LettingGo:
         So has one of a deleted model until the end of its claims is seen, which is not before the pod's own; and one
         whose own claim, which goes with it, does not carry our finalizer yet.
         """
-        mounted = claims_of(item) if isinstance(item, Pod) else ()
-        for metadata in (claim.metadata for claim in self._belongings.claims(account)) if mounted else ():
-            goes = account.deleted is not None or METERING_FINALIZER not in metadata.finalizers
-            if goes and is_child(metadata) and metadata.deletion_timestamp is None and metadata.name in mounted:
+        if not isinstance(item, Pod):
+            return False
+        mounted, own = claims_of(item), own_claims_of(item)
+        for metadata in (claim.metadata for claim in self._belongings.claims(account)):
+            # Where nobody tears down a model that is gone, its pod's own claim goes only after the pod.
+            goes = account.deleted is not None and not (account.gone and metadata.name in own)
+            waits = goes or METERING_FINALIZER not in metadata.finalizers
+            if waits and is_child(metadata) and metadata.deletion_timestamp is None and metadata.name in mounted:
                 return True
         return False
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from modelmeter.api.names import METERING_FINALIZER
-from modelmeter.api.scalars import rfc3339
+from modelmeter.api.scalars import instant, rfc3339
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.events import about_model, record
 from modelmeter.cluster.statements import Statements, statement_name
@@ -23,7 +23,7 @@ from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound, UnmeterableError
 from modelmeter.meter import publish
-from modelmeter.meter.account import NO_TARIFF, Facts
+from modelmeter.meter.account import NO_TARIFF, Facts, live_page
 from modelmeter.meter.account import account as account_for
 from modelmeter.meter.counting import news
 from modelmeter.meter.ledger import Terms
@@ -117,6 +117,17 @@ class Metering:
             counts=counts_of(account, self._belongings),
         )
 
+    def covers(self, account: Account) -> bool:
+        """Whether the page and what exists make up for all usage that the status shows."""
+        shown = account.published
+        if account.page is None or shown is None or shown.usage is None or shown.cost is None:
+            return False
+        try:
+            page = live_page(account.page, self.facts(account, instant(shown.cost.as_of)))
+        except LedgerError:
+            return False
+        return int(publish.usage(page).replica_seconds) >= int(shown.usage.replica_seconds)
+
     def tariff(self, account: Account) -> Tariff | None:
         """The prices that the model asks for, or asked for last; None where there is no such book."""
         if account.model is not None:
@@ -157,6 +168,8 @@ class Metering:
     async def bring_up_to_date(self, account: Account, through: datetime) -> None:
         """Post everything up to a moment, settled or not."""
         await self._account(account, through)
+        while account.more:
+            await self._account(account, through)
 
     async def _account(self, account: Account, through: datetime | None = None) -> None:
         await self._view.know_prices()
@@ -180,6 +193,8 @@ class Metering:
     async def _write(self, account: Account, through: datetime | None) -> Facts:
         page = account.page or first_page(account.ref, account.created)
         facts = replace(self.facts(account, through), advance=through is not None or self._sharing.must_pass(account))
+        if account.ledger_lost:
+            page = replace(page, lost=account.ledger_lost)
         if account.page is None:
             page = replace(page, overheads=facts.terms.overheads or (), generation=facts.terms.generation)
         outcome = account_for(page, facts)

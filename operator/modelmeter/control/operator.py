@@ -96,6 +96,8 @@ class Operator:
         )
         self.view.when_prices_change(self._repriced)
         for account in self.accounts:
+            if account.page is not None and not account.page.lost and self.metering.covers(account):
+                account.ledger_lost = None
             self._everything(account)
         return known
 

@@ -20,7 +20,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.operator import Operator
 from modelmeter.control.view import OURS
-from modelmeter.errors import ClusterError, NotFound
+from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter.objects import Bare, Metadata
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,19 @@ async def stop(client: Client, namespace: str, deployment: str) -> None:
 
 
 async def release(client: Client, operator: Operator) -> int:
-    """Post, then let go of everything; returns how many objects still carry a finalizer of ours (0: none)."""
+    """Post, then let go of everything; returns how many objects still carry a finalizer of ours (0: none).
+
+    LedgerError where something cannot be posted: then nothing is let go of.
+    """
     known = await operator.prepare(PATIENCE_SECONDS)
-    await asyncio.gather(*(_post(operator, account, known) for account in operator.accounts))
+    accounts = list(operator.accounts)
+    posted = await asyncio.gather(*(_post(operator, account, known) for account in accounts))
+    failed = [f"{a.ref.namespace}/{a.ref.name}" for a, done in zip(accounts, posted, strict=True) if not done]
+    if failed:
+        raise LedgerError(
+            f"nothing is let go of, for the usage of {', '.join(failed)} cannot be posted (why: above); mend that,"
+            " or let go of everything and post nothing: --discard"
+        )
     return await let_go(client)
 
 
@@ -83,19 +93,20 @@ async def let_go(client: Client) -> int:
     return left
 
 
-async def _post(operator: Operator, account: Account, through: datetime) -> None:
-    """Post all of a model; where that cannot be, its usage since T is lost, for nobody may be stuck. That is said."""
+async def _post(operator: Operator, account: Account, through: datetime) -> bool:
+    """Post all of a model; whether that was done."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             await operator.metering.bring_up_to_date(account, through)
-            return
-        except Exception as error:  # whatever it is, nobody may be stuck
+            return True
+        except Exception as error:  # whatever it is, the others are posted
             ref, page = account.ref, account.page
             log.error(
                 "%s/%s: not posted since %s (attempt %d of %d): %s",
                 ref.namespace, ref.name, page.posted_through if page else "its creation", attempt, ATTEMPTS, error,
             )  # fmt: skip
             await asyncio.sleep(PAUSE_SECONDS)
+    return False
 
 
 async def _free_templates(client: Client) -> None:

@@ -18,7 +18,6 @@ from modelmeter.control.view import View
 from modelmeter.errors import ClusterError, LedgerError
 from modelmeter.meter.page import month_end, month_start
 from modelmeter.meter.stored import from_spec
-from modelmeter.provision.checks import LEDGER_LOST
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,8 @@ async def _pages(statements: Statements, accounts: Accounts) -> None:
             _keep(account, stored)
             if not closed[uid].ended and _shown_after(account, month_end(stored.spec.month) + SHORTLY):
                 account.ledger_lost = _lost(account)
-        account.ledger_lost = account.ledger_lost or _said_before(account)
+        if account.page is not None and account.page.lost:
+            account.ledger_lost = account.page.lost
     orphaned = [
         await _read(statements, entry.name)
         for uid, entry in closed.items()
@@ -125,13 +125,6 @@ def _lost(account: Account) -> str | None:
         f" were shown at {shown.cost.as_of}; what had ended by then is no longer counted."
         " Restore it from a backup while the operator is stopped"
     )
-
-
-def _said_before(account: Account) -> str | None:
-    """What the status says of a page that was lost, until an older one is back in its place."""
-    said = next((entry for entry in account.conditions if entry.reason == LEDGER_LOST), None)
-    restored = account.page is not None and said and account.page.posted_through < instant(said.last_transition_time)
-    return said.message if said and not restored else None
 
 
 def _keep(account: Account, stored: Stored) -> None:

@@ -161,6 +161,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         open=page.open,
         settled=page.settled,
         uses=page.uses,
+        lost=page.lost,
         past=carry(page),
         tally=inference.carried(page),
     )

@@ -108,10 +108,15 @@ def was_released(pod: Pod) -> bool:
 
 
 def claims_of(pod: Pod) -> list[str]:
-    """Names of the claims that a pod mounts; one that is made for it (a generic ephemeral volume) is POD-VOLUME."""
+    """Names of the claims that a pod mounts."""
     volumes = pod.spec.volumes
     named = [volume.persistent_volume_claim.claim_name for volume in volumes if volume.persistent_volume_claim]
-    return named + [f"{pod.metadata.name}-{volume.name}" for volume in volumes if volume.ephemeral is not None]
+    return named + own_claims_of(pod)
+
+
+def own_claims_of(pod: Pod) -> list[str]:
+    """Names of those that are made for it and go with it (generic ephemeral volumes): POD-VOLUME."""
+    return [f"{pod.metadata.name}-{volume.name}" for volume in pod.spec.volumes if volume.ephemeral is not None]
 
 
 def claim_holding(claim: Claim, now: datetime, users: Collection[Holding] = ()) -> Holding | None:

@@ -91,6 +91,8 @@ class Page:
     open: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settled: Mapping[str, datetime | None] = field(default_factory=dict)
     uses: Mapping[str, Uses] = field(default_factory=dict)
+    lost: str = ""
+    """What was shown of an earlier page that somebody deleted."""
     past: Past = field(default_factory=Past)
     tally: Tally | None = None
     """None on the pages of operators that did not count."""

@@ -73,6 +73,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
         },
         settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
         uses={claim.uid: {uid: _use(text) for uid, text in claim.users.items()} for claim in spec.claims or ()},
+        lost=spec.lost or "",
         past=Past(
             _fractions(spec.carried.usage),
             _fractions(spec.carried.cost),
@@ -139,6 +140,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
             for claim, users in sorted(page.uses.items())
         ]
         or None,
+        lost=page.lost or None,
         carried=Carried(
             usage=_texts(page.past.usage),
             cost=_texts(page.past.cost),

@@ -20,7 +20,6 @@ SCHEDULED: Final = "Scheduled"
 AVAILABLE: Final = "Available"
 METERED: Final = "Metered"
 PRICED: Final = "Priced"
-LEDGER_LOST: Final = "LedgerLost"
 
 NAMED: Final = 5
 """How many of what is waited for a message names."""
@@ -46,7 +45,10 @@ def _terminating(seen: Observed) -> str | None:
         return None
     if seen.apply_error:
         return f"it is being deleted; its children are not: {with_remedy(seen.apply_error, APPLY)}"
-    left = [*(f"pod {pod.name}" for pod in seen.pods), *([f"claim {seen.claim.name}"] if seen.claim else [])]
+    left = [
+        *(f"pod {pod.name}{' (ended, to be settled)' if pod.ended else ''}" for pod in seen.pods),
+        *([f"claim {seen.claim.name}"] if seen.claim else []),
+    ]
     if not left:
         return "it is being deleted; waits for its last CostStatement"
     more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
@@ -146,7 +148,7 @@ CHAIN: Final = (
 COST: Final = (
     Check("LedgerBroken", METERED, lambda seen: seen.metering_error),
     Check("LedgerNotWritten", METERED, lambda seen: seen.ledger_error),
-    Check(LEDGER_LOST, METERED, lambda seen: seen.ledger_lost),
+    Check("LedgerLost", METERED, lambda seen: seen.ledger_lost),
     Check(
         "NotYetMetered",
         METERED,

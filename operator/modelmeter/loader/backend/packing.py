@@ -79,7 +79,7 @@ def _bins(lengths: Sequence[int]) -> list[list[int]]:
     >>> _bins([60, 40, 30, 30])
     [[0], [1], [2, 3]]
     """
-    total, longest = sum(lengths), lengths[0]
+    total, longest = max(1, sum(lengths)), max(1, lengths[0])
     widest = max(ROW_TOKENS, longest)
     widths = {widest, *(min(widest, width * longest) for width in WIDTHS)}
     numbers = {min(len(lengths), math.ceil(total / width) + more) for width in widths for more in (0, 1)}
