@@ -46,7 +46,7 @@ def test_a_whole_ledger_verifies() -> None:
     [
         (lambda old, new: old["lines"][0]["days"].update({"30": "1"}), "what it carries is not the sum"),
         (lambda old, new: new["lines"][0]["days"].update({"01": "1"}), "the lines sum up to"),
-        (lambda old, new: new["totals"].update(total="1"), "totals say 1"),
+        (lambda old, new: new["totals"].update(total="1"), "totals.total is 1"),
         (lambda old, new: new["carried"]["cost"].update(compute="1/3"), "what it carries is not the sum"),
         (lambda old, new: old.update(closed=False), "is not closed"),
         (lambda old, new: old.update(ended=True), "is the last, though 2026-12 follows"),

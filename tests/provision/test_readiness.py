@@ -36,7 +36,7 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ("SpecInvalid", seen(spec_error="spec.model.source: no scheme"), "Ready", "False", "spec.model.source"),
     (
         "ApplyRefused", seen(apply_error='Invalid: Deployment.apps "intent" is invalid: x'),
-        "Ready", "False", "is invalid: x; change the field of spec that it names",
+        "Ready", "False", "is invalid: x; change what it names, by its name in spec",
     ),
     (
         "ApplyRefused", seen(apply_error="NameTaken: Service a exists and belongs to somebody else, so; or, delete it"),

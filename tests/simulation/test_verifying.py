@@ -65,7 +65,7 @@ def test_a_whole_ledger_agrees() -> None:
 def test_a_statement_that_was_changed_by_hand_is_named() -> None:
     findings = _verify(spoil_statement={"totals": {"total": "1"}}).findings
     assert {finding.model for finding in findings} == {"search/intent"}
-    assert any("totals say 1" in finding.message for finding in findings)
+    assert any("totals.total is 1" in finding.message for finding in findings)
 
 
 def test_a_status_that_was_changed_by_hand_is_named() -> None:

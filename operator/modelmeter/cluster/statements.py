@@ -89,6 +89,10 @@ class Statements:
                 pages[stored.spec.model.uid] = stored
         return pages
 
+    async def open_names(self) -> frozenset[str]:
+        """The names of all open pages."""
+        return frozenset(item.metadata.name for item in await self._list(f"{LABEL_CLOSED}=false", METADATA_LIST))
+
     async def everything(self) -> list[CostStatementSpec]:
         """Every page there is; LedgerError where one cannot be read."""
         return [_stored(item).spec for item in await self._list("", "application/json")]

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -76,6 +77,7 @@ async def _operate(settings: Settings) -> None:
     from modelmeter.cluster.lease import Lease, this_host
 
     told = _told_to_stop()
+    _check_ports(settings)
     clock = Clock()
     client = await Client.connect(clock)
     lease = Lease(client, clock, settings.namespace, this_host())
@@ -86,6 +88,13 @@ async def _operate(settings: Settings) -> None:
             await lease.release()
     finally:
         await client.close()
+
+
+def _check_ports(settings: Settings) -> None:
+    """OSError where a port is taken: that is said before anything is taken over from an operator that works."""
+    family = socket.AF_INET6 if ":" in settings.listen_host else socket.AF_INET
+    for port in filter(None, (settings.liveness_port, settings.metrics_port)):
+        socket.create_server((settings.listen_host, port), family=family).close()
 
 
 def _told_to_stop() -> asyncio.Event:

@@ -22,6 +22,7 @@ from modelmeter.control.adopting import Adopting
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.capturing import Capturing
 from modelmeter.control.counting import Counting
+from modelmeter.control.guarding import Guarding
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
 from modelmeter.control.profiling import Profiling
@@ -81,6 +82,7 @@ class Operator:
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
         self.counting = Counting(self.view, self.belongings, clock, self.metering.count)
+        self.guarding = Guarding(self.statements, self.accounts, self.metering.queue.add)
         self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
         self._published: dict[str, datetime] = {}
         self._counted: dict[str, datetime] = {}
@@ -114,6 +116,7 @@ class Operator:
                 self.counting.run(self._settings.read_workers),
                 self.publishing.queue.run(1),
                 self.retaining.run(),
+                self.guarding.run(),
                 self._tick(),
             ):
                 group.create_task(work)

@@ -28,6 +28,8 @@ from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, templa
 log = logging.getLogger(__name__)
 
 REFUSED_RETRY_SECONDS: Final = 15.0
+LEFT_RETRY_SECONDS: Final = 30.0
+"""How often the children of a model that is deleted are looked for, until none is left that could cost."""
 
 
 class Provisioning:
@@ -194,7 +196,10 @@ class Provisioning:
             self._note(account, [failure])
             raise
         self._note(account, [])
-        if not left and not account.torn_down:
+        if left:
+            # Their ends come by watches, of which one may hang.
+            self.queue.add_later(account.ref.uid, LEFT_RETRY_SECONDS)
+        elif not account.torn_down:
             account.torn_down = True
             self._emptied(account.ref.uid)
 

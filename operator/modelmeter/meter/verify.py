@@ -27,9 +27,10 @@ def verify_pages(specs: Sequence[CostStatementSpec]) -> Iterator[str]:
     totals = {spec.month: spec.totals for spec in specs}
     for page in pages:
         yield from _verify_page(page)
-        right = publish.totals(page)
-        if totals[page.month] != right:
-            yield f"{page.month}: totals say {totals[page.month].total}, the lines sum up to {right.total}"
+        right = publish.totals(page).model_dump(mode="json", by_alias=True)
+        for name, said in totals[page.month].model_dump(mode="json", by_alias=True).items():
+            if said != right[name]:
+                yield f"{page.month}: totals.{name} is {said}, the lines sum up to {right[name]}"
     for before, after in pairwise(pages):
         if month_of(month_end(before.month)) != after.month:
             yield f"{after.month}: follows {before.month}; the statements between are not there"

@@ -22,6 +22,7 @@ OVERDUE: Final = timedelta(minutes=1)
 """How long after its time a pod's end is still waited for."""
 
 REMEDIES: Final = (
+    ("serviceaccount ", "create it, or name another in spec.serving.serviceAccountName"),
     ("PriorityClass", "create it, or name another in spec.serving.priorityClassName"),
     ("exceeded quota", "raise the namespace's ResourceQuota, or ask for less in spec.serving"),
     ("failed quota", "give what it asks for in spec.serving.resources (requests, limits)"),
@@ -135,7 +136,7 @@ def no_node_fits(seen: Observed) -> str | None:
         return None
     return (
         f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
-        " or change spec.serving (gpu, resources, nodeSelector, tolerations)"
+        " or change spec.serving (gpu, resources, nodeSelector, affinity, tolerations, topologySpreadConstraints)"
     )
 
 

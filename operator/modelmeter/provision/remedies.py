@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-FIELD: Final = "change the field of spec that it names"
+FIELD: Final = "change what it names, by its name in spec.serving or spec.storage"
 
 APPLY: Final = (
     ("belongs to somebody else", ""),  # says it itself
