@@ -79,8 +79,9 @@ class Provisioning:
 
     async def _build_up(self, account: Account, model: ModelDeployment) -> None:
         self._note_pods(account)
+        generation = account.generation
         try:
-            if not await self._hold(account):
+            if not await self._hold(account, generation):
                 return
             failures = await self._apply_all(account, model)
         except ClusterError as failure:
@@ -128,10 +129,11 @@ class Provisioning:
             account.pods_error = error
             self._changed(account.ref.uid)
 
-    async def _hold(self, account: Account) -> bool:
+    async def _hold(self, account: Account, generation: int) -> bool:
         """Put our finalizer on the ModelDeployment before anything of it can cost.
 
-        Answers whether the ModelDeployment is as we know it: what a late watch shows is not built up once more.
+        Answers whether that generation is what the ModelDeployment is now: what a late watch shows is not built up once
+        more, though it may have caught up meanwhile.
         """
         ref = account.ref
         where = path("ModelDeployment", ref.namespace, ref.name)
@@ -147,13 +149,13 @@ class Provisioning:
         }
         try:
             if LEDGER_FINALIZER not in account.finalizers:
-                return _is_known_so(account, await self._client.apply(where, body))
-            return _is_known_so(account, await self._client.get(where, METADATA_ONLY))
+                return _is_now(ref.uid, generation, await self._client.apply(where, body))
+            return _is_now(ref.uid, generation, await self._client.get(where, METADATA_ONLY))
         except (NotFound, Conflict):
             return False
         except ClusterError as error:
             # 422: what is being deleted takes no finalizer.
-            if error.status == 422 and not _is_known_so(account, await self._client.get(where, METADATA_ONLY)):
+            if error.status == 422 and not _is_now(ref.uid, generation, await self._client.get(where, METADATA_ONLY)):
                 return False
             raise
 
@@ -204,9 +206,9 @@ class Provisioning:
             self._emptied(account.ref.uid)
 
 
-def _is_known_so(account: Account, answer: bytes) -> bool:
+def _is_now(uid: str, generation: int, answer: bytes) -> bool:
     there = msgspec.json.decode(answer, type=Bare).metadata
-    return (there.uid, there.generation, there.deletion_timestamp) == (account.ref.uid, account.generation, None)
+    return (there.uid, there.generation, there.deletion_timestamp) == (uid, generation, None)
 
 
 def _key(manifest: dict[str, Any]) -> tuple[str, str]:
