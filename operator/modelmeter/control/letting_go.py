@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
-from modelmeter.api.names import METERING_FINALIZER
+from modelmeter.api.names import LABEL_MODEL_UID, METERING_FINALIZER
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
+from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.sharing import Sharing
 from modelmeter.meter.objects import Claim, Metadata, Pod
 from modelmeter.meter.observe import claims_of, own_claims_of
+from modelmeter.provision.labels import MANAGED_BY
 
 
 class LettingGo:
@@ -34,6 +37,7 @@ class LettingGo:
         }
         # What was let go of already may be shown as it was before, for the watch is later than the answers.
         released = account.released = {uid: version for uid, version in account.released.items() if uid in held}
+        unseen = await self._unseen(account, (item for _, item in held.values()))
         settled: list[tuple[str, Metadata]] = []
         awaited: set[str] = set()
         for uid, (kind, item) in held.items():
@@ -43,13 +47,26 @@ class LettingGo:
                 continue
             others = self._sharing.awaited(item) if isinstance(item, Pod) else frozenset()
             awaited |= others
-            if not others and not self._outlasted(account, item):
+            if not others and not self._outlasted(account, item, unseen):
                 settled.append((kind, item.metadata))
         versions = await asyncio.gather(*(self._let_go(kind, metadata) for kind, metadata in settled))
         account.released |= {metadata.uid: version for (_, metadata), version in zip(settled, versions, strict=True)}
         return frozenset(awaited)
 
-    def _outlasted(self, account: Account, item: Pod | Claim) -> bool:
+    async def _unseen(self, account: Account, items: Iterable[Pod | Claim]) -> frozenset[str]:
+        """Names of a deleted model's own claims that exist, though a watch that is late has yet to show them."""
+        if account.deleted is None:
+            return frozenset()
+        names = {name for item in items if isinstance(item, Pod) for name in claims_of(item)}
+        ours = {**MANAGED_BY, LABEL_MODEL_UID: account.ref.uid}.items()
+        found = set()
+        for name in names - {claim.metadata.name for claim in self._belongings.claims(account)}:
+            there = await present(self._client, path("PersistentVolumeClaim", account.ref.namespace, name))
+            if there and ours <= there.labels.items() and METERING_FINALIZER in there.finalizers:
+                found.add(name)
+        return frozenset(found)
+
+    def _outlasted(self, account: Account, item: Pod | Claim, unseen: frozenset[str]) -> bool:
         """Whether a pod has to stay for a claim that it mounts.
 
         So has one of a deleted model until the end of its claims is seen, which is not before the pod's own; and one
@@ -58,6 +75,8 @@ class LettingGo:
         if not isinstance(item, Pod):
             return False
         mounted, own = claims_of(item), own_claims_of(item)
+        if not unseen.isdisjoint(mounted) and not account.gone:
+            return True
         for metadata in (claim.metadata for claim in self._belongings.claims(account)):
             # Where nobody tears down a model that is gone, its pod's own claim goes only after the pod.
             goes = account.deleted is not None and not (account.gone and metadata.name in own)
