@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +18,8 @@ from modelmeter.loader.layout import Padded
 def export(folder: Path, name: str = "model.onnx", output: str = "", data: str = "", types: bool = True) -> Path:
     """Replace a checkpoint's model.safetensors by an ONNX file of the usual inputs; return the folder.
 
-    output: of an encoder, sentence_embedding instead of last_hidden_state. data: where the weights lie, beside the file.
-    types: whether it wants token_type_ids, which it adds to nothing.
+    output: of an encoder, sentence_embedding instead of last_hidden_state. data: the name of the weights beside it.
+    types: whether it wants token_type_ids, which must be 0.
     """
     described = bert.parse(folder)
     planned = weights.lay_out(folder / "model.safetensors", described, "fp32")
@@ -50,11 +49,6 @@ def export(folder: Path, name: str = "model.onnx", output: str = "", data: str =
 def ids(*shape: str | int) -> Var:
     """An input of tokens."""
     return spox.argument(Tensor(np.int64, shape or ("batch_size", "sequence_length")))
-
-
-def build(inputs: Mapping[str, Var], outputs: Mapping[str, Var]) -> onnx.ModelProto:
-    """Build a model by hand."""
-    return spox.build(dict(inputs), dict(outputs))
 
 
 def save(path: Path, model: onnx.ModelProto, data: str = "") -> None:

@@ -1,8 +1,8 @@
 """Read an ONNX file that the source holds, to be served without conversion; refuse what would be served wrong.
 
 It maps input_ids, attention_mask and, if it wants them, token_type_ids to logits, or to last_hidden_state or
-sentence_embedding. Its large weights become inputs of the graph: it may then stand in ours several times, while they are
-written once, unchanged.
+sentence_embedding. Its large weights become inputs of the graph: it may then stand in ours several times, while they
+are written once, unchanged.
 """
 
 import mmap
@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, helper, version_converter
+from onnx import TensorProto, helper, inliner, version_converter
 
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import UnsupportedModelError
@@ -57,7 +57,7 @@ def read(path: Path, bert: Bert) -> Source:
     model = _parse(path)
     _require_known_operators(model, path.name)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     weights = detach(model, path)
     inputs = {value.name: _input(value, path.name) for value in model.graph.input if value.name not in weights}
     missing = [name for name in REQUIRED if name not in inputs]
@@ -110,9 +110,7 @@ def _choose_output(model: onnx.ModelProto, bert: Bert, name: str) -> str:
     chosen = next((output for output in wanted if output in outputs), None)
     if chosen is None:
         kind = "a classifier" if bert.classes else "an encoder"
-        message = (
-            f"{name} has the outputs {', '.join(outputs)}, none of {', '.join(wanted)}; by config.json it is {kind}"
-        )
+        message = f"{name} has the outputs {', '.join(outputs)}; {kind}, as config.json says, has {' or '.join(wanted)}"
         raise UnsupportedModelError(message, EXPORT)
     tensor = outputs[chosen].type.tensor_type
     right = tensor.elem_type == TensorProto.FLOAT
@@ -121,7 +119,8 @@ def _choose_output(model: onnx.ModelProto, bert: Bert, name: str) -> str:
         size = len(bert.classes) or (bert.hidden_size if chosen != SENTENCE else 0)
         last = tensor.shape.dim[-1].dim_value if tensor.shape.dim else 0
         fits = len(tensor.shape.dim) == wanted[chosen] and (not size or last in (0, size))
-        message = f"{name}: output {chosen} has the shape {_shape(tensor)}, config.json says [...{size or ''}]"
+        expected = "?, " * (wanted[chosen] - 1) + str(size or "?")
+        message = f"{name}: output {chosen} has the shape {_shape(tensor)}, by config.json it is [{expected}]"
         _require(fits, message, "take both files from the same model")
     # What exporters write of the other axes may be the example's that they traced.
     value = helper.make_tensor_value_info(chosen, TensorProto.FLOAT, [None] * wanted[chosen])
