@@ -1,7 +1,7 @@
 """Write Triton's model repository of one model.
 
     NAME-tokenizer/1/  model.py, tokenizer.json, settings.json, vendor/tokenizers
-    NAME-bert/1/       model.onnx, model.onnx.data
+    NAME-bert/1/       model.onnx, model.onnx.data (its weights)
                        and, for the Python backend: model.py, settings.json, vendor/onnxruntime
     NAME/1/            (empty: the ensemble)
 Each with its config.pbtxt.
