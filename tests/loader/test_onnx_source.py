@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.parser
+import onnx.version_converter
 import pytest
 import spox
 import spox.opset.ai.onnx.v21 as op21
@@ -182,6 +183,29 @@ def test_a_graph_that_is_no_bert_at_all(
     assert scores == pytest.approx(np.concatenate(rows), abs=TOLERANCE)
 
 
+@pytest.mark.parametrize("opset", range(18, onnx.defs.onnx_opset_version() + 1, 5))
+def test_an_encoder_of_a_newer_opset(tmp_path: Path, opset: int) -> None:
+    checkpoint = tiny(tmp_path / "c", **WIDE["bert"])
+    reference = Reference(checkpoint, 24)
+    file = export(checkpoint) / "model.onnx"
+    onnx.save(onnx.version_converter.convert_version(onnx.load(file), opset), file)
+    spec = LoadSpec("m", labels=("salt",), max_sequence_length=24)
+    check_encoder(Served(checkpoint, tmp_path / "out", spec), reference, ("salt",))
+
+
+def with_an_unknown_operator(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Of no opset."""
+    model.graph.node[-1].op_type = "Conjure"
+    return model
+
+
+def cut_short() -> onnx.ModelProto:
+    """With fewer numbers than its table must have."""
+    model = by_text()
+    model.graph.initializer[0].raw_data = b"half" * 20
+    return model
+
+
 def changed(change: Callable[[onnx.ModelProto], object]) -> Callable[[Path], None]:
     """Write a good file with one change."""
 
@@ -196,6 +220,11 @@ def changed(change: Callable[[onnx.ModelProto], object]) -> Callable[[Path], Non
 def typed(value: Any, kind: int = onnx.TensorProto.INT64, shape: tuple[Any, ...] = ("b", "t")) -> None:
     """Declare an input or output anew."""
     value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kind, shape))
+
+
+def saved(model: onnx.ModelProto) -> Callable[[Path], object]:
+    """Write another file."""
+    return lambda path: path.write_bytes(model.SerializeToString())
 
 
 def outside(location: str) -> Callable[[onnx.ModelProto], object]:
@@ -281,6 +310,16 @@ WRONG: tuple[tuple[Callable[[Path], object], str, str], ...] = (
         "model.onnx uses operators of ai.acme, which onnxruntime lacks",
         EXPORT_AGAIN,
     ),
+    (
+        saved(with_an_unknown_operator(by_text())),
+        "model.onnx, of opset 11, is not valid in opset 17: ",
+        "export it again with opset 17",
+    ),
+    (
+        saved(with_an_unknown_operator(by_spox())),
+        "model.onnx, of opset 21, is not valid in opset 21: No Op registered for Conjure",
+        "export it again with opset 17",
+    ),
     (changed(outside("model.onnx_data")), "refers to model.onnx_data, which the source lacks", "add model.onnx_data"),
     (
         changed(outside("../model.onnx.data")),
@@ -312,6 +351,15 @@ def test_data_that_was_cut_short_is_named(tmp_path: Path) -> None:
     data.write_bytes(data.read_bytes()[:-100])
     with pytest.raises(UnsupportedModelError, match=r"model\.onnx\.data was cut short: it lacks .*; fetch or export"):
         Served(checkpoint, tmp_path / "out", LoadSpec("m", max_sequence_length=24))
+
+
+def test_a_weight_that_was_cut_short_is_named(
+    tmp_path: Path, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_weights, "LARGE_BYTES", 100)
+    saved(cut_short())(classifier / "model.onnx")
+    with pytest.raises(UnsupportedModelError, match=r"model\.onnx: the weight table is damaged: .*; fetch or export"):
+        Served(classifier, tmp_path / "out", LoadSpec("m", max_sequence_length=24))
 
 
 def test_half_precision_is_not_to_be_had(tmp_path: Path) -> None:

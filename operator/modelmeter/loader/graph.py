@@ -47,7 +47,8 @@ def pooled(bert: Bert, texts: Layout, states: Var) -> Var:
 
 def unit(vectors: Var) -> Var:
     """Scale vectors to the length 1."""
-    length = op.reduce_l2(vectors, axes=[-1], keepdims=True)
+    # Not ReduceL2, which newer opsets write in another way: spox does not bring two of them to one graph.
+    length = op.sqrt(op.reduce_sum(op.mul(vectors, vectors), integers(-1), keepdims=True))
     return op.div(vectors, op.max([length, floats(1e-12)]))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, helper, inliner, version_converter
+from onnx import TensorProto, checker, helper, inliner, version_converter
 
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import UnsupportedModelError
@@ -62,8 +62,8 @@ def read(path: Path, bert: Bert) -> Source:
     inputs = {value.name: _input(value, path.name) for value in model.graph.input if value.name not in weights}
     missing = [name for name in REQUIRED if name not in inputs]
     _require(not missing, f"{path.name} has no input {', '.join(missing)}, only {', '.join(inputs)}", EXPORT)
-    model = _at_least(OPSET, model, path.name)
-    return Source(model, inputs, _choose_output(model, bert, path.name), weights)
+    output = _choose_output(model, bert, path.name)
+    return Source(_at_least(OPSET, model, path.name), inputs, output, weights)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -130,13 +130,15 @@ def _choose_output(model: onnx.ModelProto, bert: Bert, name: str) -> str:
 
 
 def _at_least(opset: int, model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    if _opset(model) >= opset:
-        return model
+    given = _opset(model)
     try:
-        return version_converter.convert_version(model, opset)
-    except RuntimeError as error:
-        message = f"{name} cannot be brought from opset {_opset(model)} to {opset}: {error}"
+        if given < opset:
+            model = version_converter.convert_version(model, opset)
+        checker.check_model(model)
+    except (RuntimeError, checker.ValidationError) as error:
+        message = f"{name}, of opset {given}, is not valid in opset {max(given, opset)}: {error}"
         raise UnsupportedModelError(message, f"export it again with opset {opset}") from error
+    return model
 
 
 def _type(tensor: Any) -> str:

@@ -39,8 +39,13 @@ def detach(model: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
     graph.input.extend(inputs)
     for proto in initializers:
         outside = external_data_helper.uses_external_data(proto)
-        tensor = _outside(proto, path) if outside else _inside(proto)
-        if proto.data_type in TYPES and prod(tensor.shape) * tensor.dtype.itemsize >= LARGE_BYTES:
+        if proto.data_type not in TYPES and outside:
+            raise _unreadable(path, f"has {proto.name}, of an unusual type, outside itself")
+        if proto.data_type not in TYPES:
+            graph.initializer.append(proto)
+            continue
+        tensor = _outside(proto, path) if outside else _inside(proto, path.name)
+        if prod(tensor.shape) * tensor.dtype.itemsize >= LARGE_BYTES:
             weights[proto.name] = tensor
             graph.input.append(helper.make_tensor_value_info(proto.name, proto.data_type, proto.dims))
         else:
@@ -51,9 +56,18 @@ def detach(model: onnx.ModelProto, path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _inside(proto: TensorProto) -> Tensor:
+def _inside(proto: TensorProto, name: str) -> Tensor:
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(proto.data_type))
-    return Tensor(dtype, tuple(proto.dims), partial(numpy_helper.to_array, proto))
+    return Tensor(dtype, tuple(proto.dims), partial(_unpacked, proto, name))
+
+
+def _unpacked(proto: TensorProto, name: str) -> Array:
+    try:
+        return numpy_helper.to_array(proto)
+    except (ValueError, TypeError) as error:
+        raise UnsupportedModelError(
+            f"{name}: the weight {proto.name} is damaged: {error}", "fetch or export it again"
+        ) from error
 
 
 def _outside(proto: TensorProto, path: Path) -> Tensor:
@@ -65,11 +79,9 @@ def _outside(proto: TensorProto, path: Path) -> Tensor:
         raise _unreadable(path, f"refers to the data {location!r}, not to {' or '.join(known)}")
     if not data.is_file():
         raise UnsupportedModelError(f"{path.name} refers to {location}, which the source lacks", f"add {location}")
-    if proto.data_type not in TYPES:
-        raise _unreadable(path, f"has {proto.name} of an unusual type outside itself")
     dtype, shape = np.dtype(helper.tensor_dtype_to_np_dtype(proto.data_type)), tuple(proto.dims)
-    offset = int(entries.get("offset") or 0)
-    if offset + prod(shape) * dtype.itemsize > data.stat().st_size:
+    offset = int(entries["offset"]) if entries.get("offset", "").isdecimal() else 0
+    if min(shape, default=0) < 0 or offset + prod(shape) * dtype.itemsize > data.stat().st_size:
         raise UnsupportedModelError(f"{location} was cut short: it lacks {proto.name}", "fetch or export it again")
     return Tensor(dtype, shape, partial(_mapped, data, dtype, offset, shape))
 
