@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Final
 
-import numpy as np
 import spox
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
@@ -24,8 +23,6 @@ class SourceEncoder:
         self.bert = bert
         self._source = source
         self._weights = {name: variables[PREFIX + name] for name in source.weights}
-        # RoBERTa's graph counts positions by what is not this token; for others the mask is enough.
-        self._padding = op.const(np.int32(max(0, bert.first_position - 1)))
 
     def embed(self, texts: Layout) -> Var:
         """Return unit sentence embeddings [n, h]."""
@@ -37,11 +34,11 @@ class SourceEncoder:
         return self._run(texts)
 
     def _run(self, texts: Layout) -> Var:
-        present = op.greater_or_equal(texts.tokens, op.const(FEWEST))
+        fewest = op.const(FEWEST)
         tokens = {
-            "input_ids": op.where(present, texts.tokens, self._padding),
-            "attention_mask": present,
-            "token_type_ids": op.mul(texts.tokens, op.const(FEWEST)),
+            "input_ids": op.max([texts.tokens, fewest]),  # padding stands on the right, where the mask hides any token
+            "attention_mask": op.greater_or_equal(texts.tokens, fewest),
+            "token_type_ids": op.mul(texts.tokens, fewest),
         }
         inputs = {name: op.cast(tokens[name], to=dtype) for name, dtype in self._source.inputs.items()}
         return spox.inline(self._source.model)(**inputs, **self._weights)[self._source.output]
