@@ -10,16 +10,17 @@ import pytest
 from tests.cluster.ports import free_ports
 from tests.cluster.triton import Ports, Triton
 from tests.loader.checkpoints import CLASSIFIERS
-from tests.serving.models import Model, classifier, encoders
+from tests.serving.models import Model, classifier, encoders, exported
 
 PORTS = Ports(*itertools.islice(free_ports(), 3))
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
-    """By their names: the real encoder under either backend, and a classifier of each family."""
+    """By their names: the real encoder in three ways, and a classifier of each family."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    return {model.name: model for model in (*encoders(), *(classifier(family, folder) for family in CLASSIFIERS))}
+    tuned = (classifier(family, folder) for family in CLASSIFIERS)
+    return {model.name: model for model in (*encoders(), exported(folder), *tuned)}
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,12 +13,15 @@ from modelmeter.loader.load import load
 from modelmeter.loader.spec import LoadSpec
 from tests.cluster.triton import minilm_directory
 from tests.loader.checkpoints import CLASSIFIERS, tiny
+from tests.loader.exports import export
 from tests.loader.reference import Reference
 
 LABELS: Final = ("sports", "cooking", "other")
 ENCODER: Final = "sentences"
 ON_A_GPU: Final = "on-a-gpu"
 """The same, written for Triton's own onnxruntime backend; a stand-in for it runs it here."""
+AS_IT_IS: Final = "as-it-is"
+"""The same as an ONNX file of the source, under our model.py."""
 TOKENS: Final = 128
 
 
@@ -30,12 +34,13 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint and the name under which it is served."""
+    """A checkpoint and the name under which it is served; export: an ONNX file of it, which is served in its place."""
 
     name: str
     checkpoint: Path
     labels: tuple[str, ...]
     backend: str = "python"
+    export: Path | None = None
 
     def load(self, folder: Path, queue_delay_microseconds: int = 20_000) -> Path:
         """Let the loader write the repository; a long delay, so that requests do share batches."""
@@ -46,7 +51,7 @@ class Model:
             max_queue_delay_microseconds=queue_delay_microseconds,
             backend=self.backend,
         )
-        load(f"file://{self.checkpoint}", folder / self.name, spec)
+        load(f"file://{self.export or self.checkpoint}", folder / self.name, spec)
         return folder / self.name
 
     @property
@@ -72,6 +77,12 @@ def encoders() -> tuple[Model, ...]:
     """The real 6-layer BERT, for either backend."""
     folder, labels = minilm_directory(), LABELS[:2]
     return Model(ENCODER, folder, labels), Model(ON_A_GPU, folder, labels, "onnxruntime")
+
+
+def exported(folder: Path) -> Model:
+    """The real 6-layer BERT as an ONNX file of the source, in a folder."""
+    shutil.copytree(minilm_directory(), folder / AS_IT_IS)
+    return Model(AS_IT_IS, minilm_directory(), LABELS[:2], export=export(folder / AS_IT_IS, "onnx/model.onnx"))
 
 
 def classifier(family: str, folder: Path) -> Model:

@@ -12,7 +12,7 @@ from modelmeter.loader.spec import LoadSpec
 from tests.cluster.triton import Triton
 from tests.loader.checkpoints import CLASSIFIERS
 from tests.serving.client import Answer, Asked, executions, generate, infer, together
-from tests.serving.models import ENCODER, LABELS, ON_A_GPU, Model
+from tests.serving.models import AS_IT_IS, ENCODER, LABELS, ON_A_GPU, Model
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +28,7 @@ TEXTS = [
     "a" * CHARACTERS,
     "足球" * (CHARACTERS // 2),
 ]
-NAMES = [ENCODER, ON_A_GPU, *CLASSIFIERS]
+NAMES = [ENCODER, ON_A_GPU, AS_IT_IS, *CLASSIFIERS]
 CONCURRENT = 64
 
 
@@ -49,7 +49,7 @@ def test_any_text_is_answered_as_by_the_reference(
     check(models[name], asked, generate(server, asked))
 
 
-@pytest.mark.parametrize("name", [ENCODER, ON_A_GPU])
+@pytest.mark.parametrize("name", [ENCODER, ON_A_GPU, AS_IT_IS])
 def test_a_label_that_is_not_known_is_scored_too(server: Triton, models: dict[str, Model], name: str) -> None:
     cases = [Asked(name, text, label) for text in TEXTS[:3] for label in ("food ⚽", "sports")]
     for asked, answer in zip(cases, together(server, cases), strict=True):

@@ -73,8 +73,9 @@ def members(sizes_bytes: dict[str, int]) -> dict[str, str]:
     """
     configs = [PurePosixPath(member) for member in sizes_bytes if PurePosixPath(member).name == "config.json"]
     root = min(configs, key=lambda path: len(path.parts), default=PurePosixPath("config.json")).parent
-    names = {PurePosixPath(root, name): name for name in (*checkpoint.REQUIRED, *checkpoint.OPTIONAL)}
+    names = {PurePosixPath(root, name): name for name in checkpoint.NAMES}
     wanted = {member: names[PurePosixPath(member)] for member in sizes_bytes if PurePosixPath(member) in names}
+    wanted = {member: name for member, name in wanted.items() if checkpoint.worth_asking(name, wanted.values())}
     if sum(sizes_bytes[member] for member in wanted) > UNPACKED_BYTES_LIMIT:
         raise SourceError("the archive unpacks to more than 64 GiB", "pack only the model's files")
     return wanted

@@ -40,6 +40,7 @@ REACH: Final = f"check that the pods reach the endpoint, and {IDENTITY}; the pod
 # What the library gathers before it hands it on, and forgets when the connection breaks.
 LOST_BYTES_LIMIT: Final = 64 << 10
 FORBIDDEN: Final = 403
+ALWAYS: Final = ("config.json", "tokenizer.json")
 STATUS: Final = re.compile(r"status code: (\d{3})")
 
 
@@ -51,22 +52,31 @@ def fetch(url: SplitResult, carrier: Carrier) -> str:
     if archive.is_archive(path):
         archive.bring(carrier, carrier.persist(bucket.shown(path), lambda: bucket.item("archive", path, sha256)))
         return ""
-    found = (_member(bucket, carrier, path, name, sha256) for name in checkpoint.NAMES)
-    items = {item.name: item for item in found if item is not None}
+    items: dict[str, Item] = {}
+    hidden: list[RefusedError] = []
+    for name in checkpoint.NAMES:
+        if checkpoint.worth_asking(name, items) and (item := _member(bucket, carrier, path, name, sha256, hidden)):
+            items[name] = item
+    if hidden and not items.keys() & checkpoint.WEIGHTS.keys():
+        raise hidden[0]
     carrier.bring([items[name] for name in checkpoint.used(items)])
     return ""
 
 
-def _member(bucket: "_Bucket", carrier: Carrier, folder: str, name: str, sha256: str | None) -> Item | None:
+def _member(
+    bucket: "_Bucket", carrier: Carrier, folder: str, name: str, sha256: str | None, hidden: list[RefusedError]
+) -> Item | None:
+    """Look at a file; None where it is absent. hidden: gets the refusals that may mean the same."""
     path = f"{folder}/{name}".lstrip("/")
-    checked = sha256 if name == "model.safetensors" else None
+    checked = sha256 if name in checkpoint.WEIGHTS else None
     try:
         return carrier.persist(bucket.shown(path), lambda: bucket.item(name, path, checked))
     except RefusedError as error:
         if error.status in ABSENT_STATUSES:
             return None
-        if error.status == FORBIDDEN and name in checkpoint.OPTIONAL:
+        if error.status == FORBIDDEN and name not in ALWAYS:
             carrier.say(f"{error.message}: taken as absent")
+            hidden.append(error)
             return None
         raise
 

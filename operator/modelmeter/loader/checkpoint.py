@@ -1,17 +1,24 @@
 """The files of a checkpoint, as every source must deliver them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from modelmeter.loader.errors import IncompleteModelError, SourceError
 from modelmeter.loader.spec import LoadResult
 
-REQUIRED: Final = ("config.json", "model.safetensors", "tokenizer.json")
+SAFETENSORS: Final = "model.safetensors"
+REQUIRED: Final = ("config.json", SAFETENSORS, "tokenizer.json")
 # What a sentence encoder consists of and how it pools its tokens, in sentence-transformers' layout.
 OPTIONAL: Final = ("1_Pooling/config.json", "modules.json")
-NAMES: Final = (*REQUIRED, *OPTIONAL)
+# What may hold the weights, and what may lie beside it. The first that is there counts: safetensors are packed and
+# rounded as the spec says, while an ONNX file is served as it is.
+WEIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
+    SAFETENSORS: (),
+    **{name: (f"{name}.data", f"{name}_data") for name in ("model.onnx", "onnx/model.onnx")},
+}
+NAMES: Final = (*REQUIRED, *OPTIONAL, *(name for form, beside in WEIGHTS.items() if beside for name in (form, *beside)))
 
 
 def present(folder: Path) -> list[Path]:
@@ -19,10 +26,25 @@ def present(folder: Path) -> list[Path]:
     return sorted(folder / name for name in used([name for name in NAMES if (folder / name).is_file()]))
 
 
+def weights_file(folder: Path) -> Path:
+    """Return which file of a complete folder holds the weights or refers to them."""
+    return next(folder / name for name in WEIGHTS if (folder / name).is_file())
+
+
+def worth_asking(name: str, found: Collection[str]) -> bool:
+    """Tell whether the file would count beside those found; for sources without a list, asked in NAMES' order."""
+    chosen = next((form for form in WEIGHTS if form in found), None)
+    if chosen is None:
+        return not any(name in beside for beside in WEIGHTS.values())
+    return name in (*REQUIRED, *OPTIONAL, *WEIGHTS[chosen]) or name == chosen
+
+
 def used(names: Iterable[str]) -> list[str]:
     """Return which of a source's files the loader uses; refuse a source that lacks some."""
     names = set(names)
-    missing = [name for name in REQUIRED if name not in names]
+    chosen = next((form for form in WEIGHTS if form in names), SAFETENSORS)
+    required = [chosen if name == SAFETENSORS else name for name in REQUIRED]
+    missing = [name for name in required if name not in names]
     if len(missing) == len(REQUIRED):
         raise IncompleteModelError(
             f"the source holds no file of a model (none of {', '.join(REQUIRED)})",
@@ -33,7 +55,7 @@ def used(names: Iterable[str]) -> list[str]:
             f"the source lacks {', '.join(missing)}",
             f"add {', '.join(missing)} beside the other files; {_hint(missing)}",
         )
-    return sorted(names.intersection(NAMES))
+    return sorted(names.intersection((*required, *OPTIONAL, *WEIGHTS[chosen])))
 
 
 def digest(folder: Path) -> LoadResult:
@@ -54,7 +76,7 @@ def _sha256(path: Path) -> str:
 
 def _hint(missing: list[str]) -> str:
     if "model.safetensors" in missing:
-        return "convert pytorch_model.bin with save_pretrained(..., safe_serialization=True)"
+        return "convert pytorch_model.bin with save_pretrained(..., safe_serialization=True), or add model.onnx"
     if "tokenizer.json" in missing:
         return "write it with AutoTokenizer.from_pretrained(...).save_pretrained(...)"
     return "config.json names the architecture"

@@ -7,7 +7,8 @@
     https://HOST/model.tar.gz              an archive: tar (also gz, bz2, xz) or zip
     https://HOST/folder/                   a folder whose files have the usual names
     file:///folder                         a folder of this machine
-Archives and folders at an address take `#sha256=HEX`: of the archive, or of the folder's model.safetensors.
+Archives and folders at an address take `#sha256=HEX`: of the archive, or of the folder's model.safetensors or
+model.onnx.
 """
 
 import time

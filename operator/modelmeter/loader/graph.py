@@ -40,6 +40,18 @@ ACTIVATIONS: Final[Mapping[str, Callable[[Var], Var]]] = {
 }
 
 
+def pooled(bert: Bert, texts: Layout, states: Var) -> Var:
+    """Return the texts' vectors [n, h], made of their tokens' states as the checkpoint says."""
+    return texts.mean(states) if bert.pooling == "mean" else texts.first(states)
+
+
+def unit(vectors: Var) -> Var:
+    """Scale vectors to the length 1."""
+    # Not ReduceL2, which newer opsets write in another way: spox does not bring two of them to one graph.
+    length = op.sqrt(op.reduce_sum(op.mul(vectors, vectors), integers(-1), keepdims=True))
+    return op.div(vectors, op.max([length, floats(1e-12)]))
+
+
 class Encoder:
     """Adds the forward pass of one checkpoint to a graph; weights are named as in weights.py."""
 
@@ -49,10 +61,7 @@ class Encoder:
 
     def embed(self, texts: Layout) -> Var:
         """Return unit sentence embeddings [n, h]."""
-        states = self.states(texts)
-        pooled = texts.mean(states) if self.bert.pooling == "mean" else texts.first(states)
-        length = op.reduce_l2(pooled, axes=[-1], keepdims=True)
-        return op.div(pooled, op.max([length, floats(1e-12)]))
+        return unit(pooled(self.bert, texts, self.states(texts)))
 
     def classify(self, texts: Layout) -> Var:
         """Return the classifier's logits [n, classes]."""

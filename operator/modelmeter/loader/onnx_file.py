@@ -1,10 +1,11 @@
-"""Write a checkpoint as an ONNX file: tokens in, score and probability out; the weights in a file beside it.
+"""Write the ONNX file that is served: tokens in, score and probability out; the weights in a file beside it.
 
 Texts are padded where Triton's own backend runs the file, and packed where our model.py does (layout.py).
 spox builds the graph and checks each operator's types and shapes; the weights never stand in its memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,10 +15,10 @@ import spox
 from spox import Tensor as Kind
 from spox import Var
 
-from modelmeter.loader import scoring, tensors, weights
+from modelmeter.loader import graph, onnx_source, scoring, tensors, weights
 from modelmeter.loader.bert import Bert
-from modelmeter.loader.graph import Encoder
 from modelmeter.loader.layout import Layout, Packed, Padded
+from modelmeter.loader.source_encoder import PREFIX, SourceEncoder
 from modelmeter.loader.tensors import Span, Tensor
 
 MODEL: Final = "model.onnx"
@@ -33,30 +34,44 @@ class Laid(NamedTuple):
     layout: Layout
 
 
-def write(
-    checkpoint: Path, bert: Bert, precision: str, known_labels: Sequence[Sequence[int]], folder: Path, packed: bool
-) -> None:
-    """Convert the checkpoint's model.safetensors; known_labels as tokens. packed: whether texts share rows.
+class Plan(NamedTuple):
+    """What is to be written: the weights, and the encoder that stands on variables of their names."""
+
+    weights: Mapping[str, Tensor]
+    encoder: Callable[[Mapping[str, Var]], scoring.Encoder]
+
+
+def convert(path: Path, bert: Bert, precision: str) -> Plan:
+    """Plan the forward pass of graph.py; path: of the model.safetensors.
 
     Raises UnsupportedModelError if the tensors are not what the description says.
     """
-    planned = weights.lay_out(checkpoint / "model.safetensors", bert, precision)
-    model = _graph(bert, planned, known_labels, packed)
-    spans = tensors.write(folder / WEIGHTS, planned)
-    model.graph.initializer.extend(_external(name, planned[name], span) for name, span in spans.items())
+    return Plan(weights.lay_out(path, bert, precision), partial(graph.Encoder, bert))
+
+
+def take(path: Path, bert: Bert) -> Plan:
+    """Plan the forward pass of the source's own ONNX file; raises as `onnx_source.read` does."""
+    source = onnx_source.read(path, bert)
+    named = {PREFIX + name: tensor for name, tensor in source.weights.items()}
+    return Plan(named, partial(SourceEncoder, bert, source))
+
+
+def write(plan: Plan, known_labels: Sequence[Sequence[int]], folder: Path, packed: bool) -> None:
+    """Write the file with its weights; known_labels as tokens. packed: whether texts share rows."""
+    model = _graph(plan, known_labels, packed)
+    spans = tensors.write(folder / WEIGHTS, plan.weights)
+    model.graph.initializer.extend(_external(name, plan.weights[name], span) for name, span in spans.items())
     (folder / MODEL).write_bytes(model.SerializeToString())
 
 
-def _graph(
-    bert: Bert, planned: Mapping[str, Tensor], known_labels: Sequence[Sequence[int]], packed: bool
-) -> onnx.ModelProto:
+def _graph(plan: Plan, known_labels: Sequence[Sequence[int]], packed: bool) -> onnx.ModelProto:
     """Return the model without its weights, which it only names."""
     index = spox.argument(Kind(np.int32, ("n", 1)))
     texts, labels = (_packed(name, index) if packed else _padded(name) for name in ("text", "label"))
     variables: dict[str, Var] = {
-        name: spox.argument(Kind(tensor.dtype, tensor.shape)) for name, tensor in planned.items()
+        name: spox.argument(Kind(tensor.dtype, tensor.shape)) for name, tensor in plan.weights.items()
     }
-    scores = scoring.score(Encoder(bert, variables), scoring.Rows(texts.layout, labels.layout, index), known_labels)
+    scores = scoring.score(plan.encoder(variables), scoring.Rows(texts.layout, labels.layout, index), known_labels)
     inputs = {**texts.inputs, **labels.inputs, "label_index": index}
     outputs = {"score": scores.score, "probability": scores.probability}
     model = spox.build({**inputs, **variables}, outputs)

@@ -1,7 +1,7 @@
 """Write Triton's model repository of one model.
 
     NAME-tokenizer/1/  model.py, tokenizer.json, settings.json, vendor/tokenizers
-    NAME-bert/1/       model.onnx, model.onnx.data
+    NAME-bert/1/       model.onnx, model.onnx.data (its weights)
                        and, for the Python backend: model.py, settings.json, vendor/onnxruntime
     NAME/1/            (empty: the ensemble)
 Each with its config.pbtxt.
@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from modelmeter.loader import bert, onnx_file, triton_config
 from modelmeter.loader.backend import FOLDER as BACKEND
 from modelmeter.loader.bert import Bert
+from modelmeter.loader.checkpoint import SAFETENSORS, weights_file
 from modelmeter.loader.errors import LoadSpecError, UnsupportedModelError
 from modelmeter.loader.spec import LoadSpec
 
@@ -49,6 +50,12 @@ def write(checkpoint: Path, repository: Path, spec: LoadSpec, threads: int) -> N
             f"maxSequenceLength {spec.max_sequence_length} is more than the model's {model.max_positions}",
             f"set maxSequenceLength to {model.max_positions} or less",
         )
+    weights = weights_file(checkpoint)
+    if weights.name != SAFETENSORS and spec.precision != "fp32":
+        raise LoadSpecError(
+            f"precision {spec.precision} cannot be had of {weights.name}, which is served as it is",
+            f"set precision to fp32, or add {SAFETENSORS} to the source",
+        )
     labels = _labels(spec, model)
     tokenizer = _tokenizer(checkpoint / "tokenizer.json", spec, model)
     label_tokens = [encoding.ids for encoding in tokenizer.encode_batch(list(labels))]
@@ -68,9 +75,10 @@ def write(checkpoint: Path, repository: Path, spec: LoadSpec, threads: int) -> N
     _vendor("tokenizers", version / "vendor")
 
     version = _model_folder(repository, triton_config.bert(spec, threads))
-    packed = spec.backend == "python"
-    onnx_file.write(checkpoint, model, spec.precision, label_tokens, version, packed)
-    if packed:
+    ours = weights.name == SAFETENSORS
+    plan = onnx_file.convert(weights, model, spec.precision) if ours else onnx_file.take(weights, model)
+    onnx_file.write(plan, label_tokens, version, packed=ours and spec.backend == "python")
+    if spec.backend == "python":
         _copy_backend(version, BERT_FILES)
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         _write_json(version / "settings.json", {"instances": spec.instance_count, "python": python})

@@ -10,18 +10,30 @@ softmax, sigmoid: for checkpoints with a classifier. score = the label's logit; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import spox.opset.ai.onnx.v17 as op
 from spox import Var
 
 from modelmeter.loader.backend.batching import pad, passes
-from modelmeter.loader.graph import Encoder
+from modelmeter.loader.bert import Bert
 from modelmeter.loader.layout import MASKED, Layout, Padded, floats, integers
 
 # Sentence encoders are trained with the softmax of 20 times the cosine (sentence-transformers' scale).
 SCALE: Final = 20.0
+
+
+class Encoder(Protocol):
+    """A forward pass: that of graph.py, or that of an ONNX file of the source."""
+
+    bert: Bert
+
+    def embed(self, texts: Layout) -> Var:
+        """Return unit sentence embeddings [n, h]."""
+
+    def classify(self, texts: Layout) -> Var:
+        """Return the classifier's logits [n, classes]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,14 @@ def fetch(url: SplitResult, carrier: Carrier) -> str:
     if archive.is_archive(url.path):
         archive.bring(carrier, _item("archive", url, sha256))
         return ""
+    found: list[str] = []
     for name in checkpoint.NAMES:
+        if not checkpoint.worth_asking(name, found):
+            continue
         member = url._replace(path=f"{url.path.rstrip('/')}/{name}")
         try:
-            carrier.bring([_item(name, member, sha256 if name == "model.safetensors" else None)])
+            carrier.bring([_item(name, member, sha256 if name in checkpoint.WEIGHTS else None)])
+            found.append(name)
         except RefusedError as error:
             if error.status not in ABSENT_STATUSES:
                 raise

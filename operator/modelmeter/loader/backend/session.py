@@ -1,4 +1,4 @@
-"""Run an ONNX file of onnx_file.py over rows of any length."""
+"""Run an ONNX file of onnx_file.py over texts of any length: packed if it takes packed rows, else padded."""
 
 import sys
 from collections.abc import Sequence
@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .batching import Ints
+from .batching import Ints, pad, passes
 from .packing import groups, pack
 from .processors import per_instance
 
-INPUTS: Final = (
+PADDED_INPUTS: Final = ("text_tokens", "label_tokens", "label_index")
+PACKED_INPUTS: Final = (
     "text_tokens", "text_places", "text_owners",
     "label_tokens", "label_places", "label_owners",
     "label_index",
@@ -44,19 +45,26 @@ class Session:
             str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=[SLOW_FUSION]
         )
 
+        self.packed = {tensor.name for tensor in self.session.get_inputs()} >= set(PACKED_INPUTS)
+
     def score(self, texts: Sequence[Ints], labels: Sequence[Ints], index: Ints) -> list[Column]:
         """Return score and probability, [n, 1] each, of n rows; index [n, 1]: a label's place among the known or -1.
 
-        Texts are laid side by side, whatever their lengths.
+        Texts are laid side by side, whatever their lengths, or grouped by their lengths and padded.
         """
         labels = [NOT_LOOKED_AT if place >= 0 else label for label, place in zip(labels, index[:, 0], strict=True)]
         columns = [np.empty((len(texts), 1), np.float32) for _ in OUTPUTS]
-        for rows in groups([len(text) + len(label) for text, label in zip(texts, labels, strict=True)]):
-            batch = (*pack([texts[row] for row in rows]), *pack([labels[row] for row in rows]), index[rows])
-            answers = self.session.run(OUTPUTS, dict(zip(INPUTS, batch, strict=True)))
+        grouped, laid, names = (groups, pack, PACKED_INPUTS) if self.packed else (passes, _padded, PADDED_INPUTS)
+        for rows in grouped([len(text) + len(label) for text, label in zip(texts, labels, strict=True)]):
+            batch = (*laid([texts[row] for row in rows]), *laid([labels[row] for row in rows]), index[rows])
+            answers = self.session.run(OUTPUTS, dict(zip(names, batch, strict=True)))
             for column, answer in zip(columns, answers, strict=True):
                 column[rows] = answer
         return columns
+
+
+def _padded(texts: Sequence[Ints]) -> tuple[Ints]:
+    return (pad(texts),)
 
 
 def use_vendored(folder: Path, python: str) -> None:
