@@ -61,7 +61,15 @@ def after_the_end(world: World) -> Iterator[str]:
     yield from _totals(world)
 
 
-def released(world: World, broken: set[str], log: str) -> Iterator[str]:
+def held(world: World) -> Iterator[str]:
+    """Breaches while nothing may be let go of: pods and claims without our finalizer."""
+    for kind in ("pods", "persistentvolumeclaims"):
+        for seen in world.journal.here(kind):
+            if seen.model and "modelmeter.dev/metering" not in seen.last["metadata"].get("finalizers", ()):
+                yield f"{kind} {seen.name} was let go of"
+
+
+def released(world: World, log: str) -> Iterator[str]:
     """Breaches after `modelmeter release`: nobody is held, and what was used until then is posted.
 
     Where it failed halfway and was run again, what the first run had let go of may have gone: that is said, then.
@@ -72,7 +80,7 @@ def released(world: World, broken: set[str], log: str) -> Iterator[str]:
             held = [name for name in seen.last["metadata"].get("finalizers", ()) if name.startswith("modelmeter.dev/")]
             if held and not seen.gone:
                 yield f"{kind} {seen.name} is still held by {held}"
-    for name in {KEPT, LEFT} - broken:
+    for name in (KEPT, LEFT):
         model = world.journal.model(name)
         assert model is not None
         pages = world.journal.pages(model.uid)

@@ -86,14 +86,13 @@ async def end(world: World) -> None:
     await world.until(f"the end of {KEPT}", lambda: ended(world, KEPT))
 
 
-async def break_page(world: World) -> None:
-    """Make the open page of LEFT one that no write may follow: a UID is both open and settled."""
+async def carry(world: World, gpu_seconds: str | None) -> None:
+    """Make the open page of LEFT carry GPU-seconds; fewer than none are what no write may follow, None is as it was."""
     model = world.journal.model(LEFT)
     assert model is not None
     (page,) = await world.until("a page", lambda: world.journal.pages(model.uid))
-    uid = world.journal.all("pods", LEFT)[0].uid
     name = f"{world.namespace}.{LEFT}.{model.uid[:8]}.{page['month']}"
-    spec = {"open": [{"amounts": {"gpu": "1"}, "uids": [uid]}], "settled": [{"uid": uid}]}
+    spec = {"carried": {"usage": {"gpu": gpu_seconds}}}
     await world.admin.call("PATCH", world.path(OURS, "coststatements", name), {"spec": spec}, MERGE)
 
 
