@@ -14,7 +14,7 @@ from tests.cluster.models import serve
 from tests.cluster.operator import Operator
 from tests.cluster.pools import NodePool
 from tests.cluster.triton import Triton
-from tests.cluster.user import User
+from tests.cluster.user import MODELS, User
 
 POOLS = (
     NodePool(name="l4", product="NVIDIA-L4", nodes=4, gpus_per_node=4),
@@ -55,9 +55,11 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def user(cluster: Cluster, operator: Operator) -> User:
-    """Somebody with kubectl and a namespace of their own."""
-    return User(cluster, f"team-{next(_numbers)}")
+def user(cluster: Cluster, operator: Operator) -> Iterator[User]:
+    """Somebody with kubectl and a namespace of their own, who leaves no GPU to nobody."""
+    user = User(cluster, f"team-{next(_numbers)}")
+    yield user
+    user.kubectl("delete", MODELS, "--all", "--wait=false")
 
 
 @pytest.fixture
