@@ -98,7 +98,8 @@ class Operator:
         )
         self.view.when_prices_change(self._repriced)
         for account in self.accounts:
-            if account.page is not None and not account.page.lost and self.metering.covers(account):
+            suspected = account.ledger_lost and account.page is not None and not account.page.lost
+            if suspected and self.metering.covers(account):
                 account.ledger_lost = None
             self._everything(account)
         return known
