@@ -5,7 +5,6 @@ Readings wait on the account until its page is written; they hold up neither a w
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -17,6 +16,7 @@ from modelmeter.api.names import bert_name
 from modelmeter.cluster.statistics import Statistics, Unread, new_session, read_statistics
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.pace import Pace
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.meter.counting import Counters, Reading, base_of, goes_on, latest
@@ -60,7 +60,7 @@ class Counting:
         self._failures: dict[str, int] = {}
         """Of the pods that are read: how often in a row one did not answer."""
         self._draining: set[str] = set()
-        self._next_read = 0.0
+        self._pace = Pace(READS_PER_SECOND)
         self._session: aiohttp.ClientSession | None = None
         self.queue = WorkQueue("count", self._read)
 
@@ -91,7 +91,7 @@ class Counting:
         self._draining.discard(uid)
 
     async def _read(self, uid: str) -> None:
-        await self._pace()
+        await self._pace.turn()
         pod = self._view.find("Pod", uid)
         account = self._belongings.owner(pod.metadata) if pod else None
         if uid not in self._failures or not isinstance(pod, Pod) or account is None:
@@ -127,12 +127,6 @@ class Counting:
 
     def _read_seconds(self) -> float:
         return min(LONGEST_READ_SECONDS, max(SHORTEST_READ_SECONDS, READ_SECONDS_PER_POD * len(self._failures)))
-
-    async def _pace(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = max(loop.time(), self._next_read)
-        self._next_read = due + 1 / READS_PER_SECOND
-        await asyncio.sleep(due - loop.time())
 
 
 def counts_of(account: Account, belongings: Belongings) -> Counts:

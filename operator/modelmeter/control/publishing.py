@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
+from modelmeter.control.pace import Pace
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter import inference, publish
@@ -58,8 +58,7 @@ class Publishing:
         self._belongings = belongings
         self._metering = metering
         self._clock = clock
-        self._pause_seconds = 1 / writes_per_second
-        self._next_write = 0.0
+        self._pace = Pace(writes_per_second)
         self._gone = gone
         self.queue = WorkQueue("publish", self._publish, REST_SECONDS)
 
@@ -71,7 +70,7 @@ class Publishing:
         status = self.status(account)
         if before is not None and _same(before, status):
             return
-        await self._pace()
+        await self._pace.turn()
         if not await self._write(account, status):
             return
         account.published = status
@@ -181,13 +180,6 @@ class Publishing:
                 account.told[entry.reason] = now
                 kind: Literal["Normal", "Warning"] = "Normal" if entry.reason == READY else "Warning"
                 await record(self._client, about_model(account.ref), kind, entry.reason, entry.message, now)
-
-    async def _pace(self) -> None:
-        loop = asyncio.get_running_loop()
-        wait = self._next_write - loop.time()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        self._next_write = max(loop.time(), self._next_write) + self._pause_seconds
 
 
 def _same(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:
