@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from modelmeter.api.names import LABEL_MODEL_UID, METERING_FINALIZER
+from modelmeter.api.names import METERING_FINALIZER
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.paths import path
@@ -15,7 +15,7 @@ from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.sharing import Sharing
 from modelmeter.meter.objects import Claim, Metadata, Pod
 from modelmeter.meter.observe import claims_of, own_claims_of
-from modelmeter.provision.labels import MANAGED_BY
+from modelmeter.provision.labels import child_labels
 
 
 class LettingGo:
@@ -58,7 +58,7 @@ class LettingGo:
         if account.deleted is None:
             return frozenset()
         names = {name for item in items if isinstance(item, Pod) for name in claims_of(item)}
-        ours = {**MANAGED_BY, LABEL_MODEL_UID: account.ref.uid}.items()
+        ours = child_labels(account.ref.uid).items()
         found = set()
         for name in names - {claim.metadata.name for claim in self._belongings.claims(account)}:
             there = await present(self._client, path("PersistentVolumeClaim", account.ref.namespace, name))

@@ -22,7 +22,7 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
-from modelmeter.provision.labels import MANAGED_BY
+from modelmeter.provision.labels import child_labels
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
 log = logging.getLogger(__name__)
@@ -174,8 +174,7 @@ class Provisioning:
         if self._is_known(account, *_key(manifest)):
             return False
         there = await present(self._client, path_of(manifest))
-        ours = {**MANAGED_BY, LABEL_MODEL_UID: account.ref.uid}
-        return there is not None and not ours.items() <= there.labels.items()
+        return there is not None and not child_labels(account.ref.uid).items() <= there.labels.items()
 
     def _children(self, account: Account, kind: str) -> Iterator[Bare | Claim]:
         ref = account.ref

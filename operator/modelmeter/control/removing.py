@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from modelmeter.api.cost_statement import ModelRef
-from modelmeter.api.names import LABEL_MODEL_UID
 from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
-from modelmeter.control.view import CHILD_KINDS, OURS
+from modelmeter.control.view import CHILD_KINDS
 from modelmeter.meter.objects import Bare, Metadata
+from modelmeter.provision.labels import child_labels
 
 COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
 """Children that must be gone before the last page may close."""
@@ -23,7 +23,7 @@ async def remove_children(client: Client, ref: ModelRef) -> bool:
     foreground, so that it is gone only after its pods.
     """
     # By both labels: a claim that somebody labelled by hand carries the UID too, and stays.
-    selector = f"{OURS},{LABEL_MODEL_UID}={ref.uid}"
+    selector = ",".join(f"{key}={value}" for key, value in child_labels(ref.uid).items())
     left = False
     for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
         for child in await items(client, path(kind, ref.namespace), Bare, METADATA_LIST, labelSelector=selector):

@@ -10,6 +10,11 @@ from modelmeter.api.resources import ModelDeployment
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "modelmeter"}
 
 
+def child_labels(uid: str) -> dict[str, str]:
+    """What every child of the model of a UID carries, and nothing that somebody labelled by hand."""
+    return {**MANAGED_BY, LABEL_MODEL_UID: uid}
+
+
 def selector_labels(model: ModelDeployment) -> dict[str, str]:
     """What the Deployment and the Service select by; immutable, so it is as little as it can be."""
     return {**MANAGED_BY, LABEL_MODEL: model.name}
