@@ -33,11 +33,12 @@ def with_our_finalizers(cluster: Cluster) -> list[str]:
     """Everything that one of our finalizers still holds."""
     kinds = f"pods,persistentvolumeclaims,deployments,services,configmaps,{MODELS}"
     items: list[dict[str, Any]] = json.loads(cluster.kubectl("get", kinds, "--all-namespaces", "-o", "json"))["items"]
-    return [
-        f"{item['kind']} {item['metadata']['name']}"
-        for item in items
-        if any(name.startswith(OURS) for name in item["metadata"].get("finalizers", ()))
-    ]
+    return [f"{item['kind']} {item['metadata']['name']}" for item in items if held(item)]
+
+
+def held(item: dict[str, Any]) -> bool:
+    """Whether a finalizer of ours is on it."""
+    return any(name.startswith(OURS) for name in item["metadata"].get("finalizers", ()))
 
 
 def test_install_upgrade_uninstall(cluster: Cluster, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_without_ledger_and_crds_everything_is_let_go(cluster: Cluster, tmp_path
     done = release(cluster.kubeconfig, "--discard")
     assert done.returncode == 0, done.stderr
     left = user.list("pods,deployments,persistentvolumeclaims")
-    assert not [item for item in left if any(name.startswith(OURS) for name in item["metadata"].get("finalizers", ()))]
+    assert not [item for item in left if held(item)]
 
 
 def nobody_is_let_go_uncounted(cluster: Cluster) -> None:

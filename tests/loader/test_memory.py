@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.loader.test_bucket import Store
+from tests.loader.serve import of_a_bucket, of_a_registry, of_a_website
 from tests.loader.test_bucket import store as store  # a fixture
 from tests.loader.test_hub import Hub
 from tests.loader.test_hub import hub as hub  # a fixture
-from tests.loader.test_registry import Registry
 from tests.loader.test_registry import registry as registry  # a fixture
 from tests.loader.test_sources import contents
 from tests.loader.test_sources import workspace as workspace  # a fixture
-from tests.loader.web import Web
 
 WEIGHTS_BYTES = 256 << 20
 LIMIT_BYTES = 64 << 20
@@ -32,28 +30,10 @@ print(result.size_bytes, re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/stat
 """
 
 
-def of_a_website(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
-    web: Web = request.getfixturevalue("web")
-    web.files = {f"bert/{name}": data for name, data in files.items()}
-    return f"{web.url}/bert/"
-
-
 def of_the_hub(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
     made: Hub = request.getfixturevalue("hub")
     made.files |= files
     return "hf://acme/bert"
-
-
-def of_a_bucket(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
-    made: Store = request.getfixturevalue("store")
-    made.objects = {f"models/bert/{name}": data for name, data in files.items()}
-    return "s3://models/bert"
-
-
-def of_a_registry(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
-    made: Registry = request.getfixturevalue("registry")
-    made.push(files)
-    return f"oci://{made.host}/acme/bert:v1"
 
 
 @pytest.mark.parametrize("serve", [of_a_website, of_the_hub, of_a_bucket, of_a_registry])

@@ -15,13 +15,13 @@ from modelmeter.loader.errors import ChecksumError, IncompleteModelError, Refuse
 from modelmeter.loader.fetch import fetch
 from tests.loader.checkpoints import tiny
 from tests.loader.exports import export
+from tests.loader.serve import of_a_bucket, of_a_registry, of_a_website
 from tests.loader.test_bucket import Store
 from tests.loader.test_bucket import store as store  # a fixture
 from tests.loader.test_hub import Hub
 from tests.loader.test_hub import hub as hub  # a fixture
 from tests.loader.test_load import run
 from tests.loader.test_load import target as target  # a fixture
-from tests.loader.test_registry import Registry
 from tests.loader.test_registry import registry as registry  # a fixture
 from tests.loader.test_sources import packed
 from tests.loader.test_sources import workspace as workspace  # a fixture
@@ -47,12 +47,6 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def of_a_website(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
-    web: Web = request.getfixturevalue("web")
-    web.files = {f"bert/{name}": data for name, data in files.items()}
-    return f"{web.url}/bert/"
-
-
 def of_an_archive(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
     web: Web = request.getfixturevalue("web")
     folder = written(request.getfixturevalue("tmp_path") / "packing" / "model", files)
@@ -65,18 +59,6 @@ def of_the_hub(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
     made.files.clear()
     made.files |= {"README.md": b"#", "onnx/model_quantized.onnx": b"q", **files}
     return "hf://acme/bert"
-
-
-def of_a_bucket(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
-    made: Store = request.getfixturevalue("store")
-    made.objects = {f"models/bert/{name}": data for name, data in files.items()}
-    return "s3://models/bert"
-
-
-def of_a_registry(request: pytest.FixtureRequest, files: dict[str, bytes]) -> str:
-    made: Registry = request.getfixturevalue("registry")
-    made.push(files)
-    return f"oci://{made.host}/acme/bert:v1"
 
 
 Serve = Callable[[pytest.FixtureRequest, dict[str, bytes]], str]

@@ -194,7 +194,7 @@ class Inference(Struct):
     unread_runs: Annotated[int, Field(ge=0)] = 0
     """Runs of a server that ended after a reading that was not their last: what they did since is not counted."""
     readings: Annotated[
-        dict[str, Annotated[str, Field(pattern=r"^[0-9]+( [0-9]+){10}$", max_length=400)]], Field(max_length=5000)
+        dict[str, Annotated[str, Field(pattern=r"^[0-9]+( [0-9]+){10}$", max_length=400)]], Field(max_length=MAX_UIDS)
     ] = {}
     """Pod UID to the reading up to which it is posted: restarts, Unix time, 1 where it was told to end, and the
     eight counters above in their order."""

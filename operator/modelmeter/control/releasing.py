@@ -19,6 +19,7 @@ from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.operator import Operator
+from modelmeter.control.startup import PATIENCE_SECONDS
 from modelmeter.control.view import OURS
 from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter.objects import Bare, Metadata
@@ -36,8 +37,6 @@ ROUNDS: Final = 30
 PAUSE_SECONDS: Final = 1.0
 ATTEMPTS: Final = 5
 STOP_ROUNDS: Final = 60
-PATIENCE_SECONDS: Final = 30.0
-"""How long a cluster may take to answer."""
 
 
 async def stop(client: Client, namespace: str, deployment: str) -> None:

@@ -22,6 +22,8 @@ from modelmeter.meter.stored import from_spec
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 30.0
+"""How long a cluster may take to answer a command that ends; the operator itself waits for ever."""
 SHORTLY: Final = timedelta(minutes=10)
 """So long after a month's end a model has its next page, whatever had to be tried again."""
 

@@ -18,6 +18,7 @@ from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.operator import Operator
+from modelmeter.control.startup import PATIENCE_SECONDS
 from modelmeter.errors import LedgerError, NotFound
 from modelmeter.meter.verify import verify_objects, verify_pages, verify_status
 from modelmeter.settings import Settings
@@ -25,8 +26,6 @@ from modelmeter.settings import Settings
 ATTEMPTS: Final = 5
 """How often a model is looked at again, while what is read in one moment does not belong together."""
 PAUSE_SECONDS: Final = 2.0
-PATIENCE_SECONDS: Final = 30.0
-"""How long a cluster may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
