@@ -4,7 +4,8 @@ The ledger does not stand on it: its writes are compared with what was read. Wit
 other's statuses and children. It is our own and not the client library's election, which brings 30 MiB of typed models
 and gives up its work when the API server is away; while that is so, nobody else can take the Lease either.
 
-A holder is named by its host, in a cluster its pod: a container that was killed and starts again goes on at once.
+A holder is named by its host, in a cluster its pod: a container that was killed and starts again need not wait until
+the Lease runs out, only until one that still works on its host, by mistake, would have found out and ended.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import socket
 from datetime import datetime
 from typing import Any, Final
 
+from modelmeter.api.scalars import instant
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.namespaces import create_in
@@ -31,6 +33,8 @@ DURATION_SECONDS: Final = 15
 """How long a holder that went away without a word is believed to work."""
 RENEW_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 1.0
+NOTICE_SECONDS: Final = RENEW_SECONDS + 1
+"""How long a holder works on, at most, after somebody else has taken the Lease: until it renews."""
 
 
 def this_host() -> str:
@@ -66,7 +70,11 @@ class Lease:
                 if other in ("", self._holder) or loop.time() - since > DURATION_SECONDS:
                     self._acquired = _micro_time(self._clock())
                     self._transitions = spec.get("leaseTransitions", 0) + 1
-                    return await self._write(there.get("metadata", {}).get("resourceVersion", ""))
+                    renewed = instant(spec["renewTime"]) if other == self._holder else None
+                    await self._write(there.get("metadata", {}).get("resourceVersion", ""))
+                    if renewed and (self._clock() - renewed).total_seconds() < NOTICE_SECONDS:
+                        await asyncio.sleep(NOTICE_SECONDS)
+                    return
             except Conflict:
                 continue
             except ClusterError as error:
