@@ -64,7 +64,7 @@ def generate(address: str, name: str, text: str, label: str) -> dict[str, Any]:
 def checkpoints(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     """The claim `models` of a namespace, which real pods can mount: the real BERT is in its folder minilm."""
     folder = cluster.directory / "checkpoints"
-    if not folder.exists():
+    if not (folder / "minilm").exists():
         shutil.copytree(minilm_directory(), folder / "minilm")
     volume = f"checkpoints-{namespace}"
     common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}

@@ -74,6 +74,8 @@ def tiny(
         if without not in name
     }
     save_file(tensors, folder / "model.safetensors")
+    # For other users to read, as it is of what was downloaded.
+    (folder / "model.safetensors").chmod(0o644)
     return folder
 
 

@@ -127,18 +127,16 @@ class Reference:
 
     def _attention(self, query_name: str, key_name: str, value_name: str, states: list[Vector]) -> list[Vector]:
         queries = [self._linear(query_name, state) for state in states]
-        keys = [self._linear(key_name, state) for state in states]
-        values = [self._linear(value_name, state) for state in states]
+        keys = np.array([self._linear(key_name, state) for state in states])
+        values = np.array([self._linear(value_name, state) for state in states])
         size = len(states[0]) // self.heads
         contexts = []
         for query in queries:
             parts = []
             for head in range(self.heads):
                 cut = slice(head * size, (head + 1) * size)
-                exponents = [math.exp(query[cut] @ key[cut] / math.sqrt(size)) for key in keys]
-                total = sum(exponents)
-                shares = [exponent / total for exponent in exponents]
-                parts.append(sum(share * value[cut] for share, value in zip(shares, values, strict=True)))
+                exponents = np.exp(keys[:, cut] @ query[cut] / math.sqrt(size))
+                parts.append(exponents / exponents.sum() @ values[:, cut])
             contexts.append(np.concatenate(parts))
         return contexts
 

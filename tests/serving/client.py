@@ -36,14 +36,14 @@ class Asked(NamedTuple):
         return json.dumps({"text": self.text, "label": self.label}).encode()
 
 
-def generate(server: Triton, asked: Asked) -> Answer:
+def generate(url: str, asked: Asked) -> Answer:
     """POST /v2/models/MODEL/generate."""
-    return post(server, f"{asked.model}/generate", asked.body)
+    return post(url, f"{asked.model}/generate", asked.body)
 
 
-def post(server: Triton, path: str, body: bytes) -> Answer:
+def post(url: str, path: str, body: bytes) -> Answer:
     """POST /v2/models/PATH."""
-    request = urllib.request.Request(f"{server.url}/v2/models/{path}", body, method="POST")
+    request = urllib.request.Request(f"{url}/v2/models/{path}", body, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=60) as response:
             return Answer(response.status, json.load(response))
@@ -51,14 +51,14 @@ def post(server: Triton, path: str, body: bytes) -> Answer:
         return Answer(error.code, json.load(error))
 
 
-def together(server: Triton, cases: Iterable[Asked]) -> list[Answer]:
+def together(url: str, cases: Iterable[Asked]) -> list[Answer]:
     """Ask all at the same moment, each from a connection of its own; the answers in the order of the cases."""
     cases = list(cases)
     start = Barrier(len(cases))
 
     def one(asked: Asked) -> Answer:
         start.wait()
-        return generate(server, asked)
+        return generate(url, asked)
 
     with ThreadPoolExecutor(len(cases)) as pool:
         return list(pool.map(one, cases))
@@ -71,9 +71,9 @@ def infer(server: Triton, model: str, texts: list[str], labels: list[str]) -> tu
     return answer.as_numpy("score"), answer.as_numpy("probability")
 
 
-def executions(server: Triton, model: str) -> int:
+def executions(url: str, model: str) -> int:
     """How often a model's encoder ran."""
-    with urllib.request.urlopen(f"{server.url}/v2/models/{model}-bert/stats", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/v2/models/{model}-bert/stats", timeout=10) as response:
         return int(json.load(response)["model_stats"][0]["execution_count"])
 
 

@@ -61,11 +61,17 @@ class Model:
 
     def expected(self, text: str, label: str) -> Scored:
         """What must be answered."""
-        if self.checkpoint == minilm_directory():
-            return Scored(self.reference.score(text, label), self.reference.probability(text, label, list(self.labels)))
-        logits = self.reference.logits(text)
-        place = self.labels.index(label)
-        return Scored(logits[place], math.exp(logits[place]) / sum(map(math.exp, logits)))
+        return _expected(self, text, label)
+
+
+@cache
+def _expected(model: Model, text: str, label: str) -> Scored:
+    reference = model.reference
+    if model.checkpoint == minilm_directory():
+        return Scored(reference.score(text, label), reference.probability(text, label, list(model.labels)))
+    logits = reference.logits(text)
+    place = model.labels.index(label)
+    return Scored(logits[place], math.exp(logits[place]) / sum(map(math.exp, logits)))
 
 
 @cache

@@ -4,40 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from modelmeter.loader.load import load
 from modelmeter.loader.spec import LoadSpec
 from tests.cluster.triton import Triton
 from tests.loader.checkpoints import CLASSIFIERS
-from tests.serving.client import Answer, Asked, executions, generate, infer, together
-from tests.serving.models import AS_IT_IS, ENCODER, LABELS, ON_A_GPU, Model
+from tests.serving.cases import CHARACTERS, CONCURRENT, TEXTS, TOLERANCE, check, mixed
+from tests.serving.client import Asked, executions, generate, infer, together
+from tests.serving.models import AS_IT_IS, ENCODER, ON_A_GPU, Model
 
 pytestmark = pytest.mark.e2e
 
-TOLERANCE = 1e-4
-CHARACTERS = 10_000
-TEXTS = [
-    "The striker scored twice in the final.",
-    "Boil the pasta in salted water.",
-    "",
-    "足球 ⚽ naïve café 意大利",
-    "👩‍👩‍👧‍👦🇮🇹",
-    "goal " * (CHARACTERS // 5),
-    "a" * CHARACTERS,
-    "足球" * (CHARACTERS // 2),
-]
 NAMES = [ENCODER, ON_A_GPU, AS_IT_IS, *CLASSIFIERS]
-CONCURRENT = 64
-
-
-def check(model: Model, asked: Asked, answer: Answer) -> None:
-    """The answer is right."""
-    assert answer.status == 200, answer
-    expected = model.expected(asked.text, asked.label)
-    assert answer.body["score"] == pytest.approx(expected.score, abs=TOLERANCE), asked
-    assert answer.body["probability"] == pytest.approx(expected.probability, abs=TOLERANCE), asked
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,42 +25,31 @@ def test_any_text_is_answered_as_by_the_reference(
     server: Triton, models: dict[str, Model], name: str, text: str
 ) -> None:
     asked = Asked(name, text, "cooking")
-    check(models[name], asked, generate(server, asked))
+    check(models[name], asked, generate(server.url, asked))
 
 
 @pytest.mark.parametrize("name", [ENCODER, ON_A_GPU, AS_IT_IS])
 def test_a_label_that_is_not_known_is_scored_too(server: Triton, models: dict[str, Model], name: str) -> None:
     cases = [Asked(name, text, label) for text in TEXTS[:3] for label in ("food ⚽", "sports")]
-    for asked, answer in zip(cases, together(server, cases), strict=True):
+    for asked, answer in zip(cases, together(server.url, cases), strict=True):
         check(models[name], asked, answer)
-
-
-def mixed(name: str, number: int) -> list[Asked]:
-    """Texts of 2 to 128 tokens and more, of few kinds that a plain reference need not compute too often."""
-    random = np.random.default_rng(5)
-    words = ["goal", "striker", "sports", "cooking", "pasta", "salt", "意", "⚽"]
-    texts = [" ".join(random.choice(words, size)) for size in (0, 1, 2, 5, 11, 30, 60, 200)]
-    return [Asked(name, texts[at % len(texts)], LABELS[at // len(texts) % 2]) for at in range(number)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_64_at_once_of_mixed_lengths_share_batches_and_are_right(
     server: Triton, models: dict[str, Model], name: str
 ) -> None:
-    before = executions(server, name)
-    cases = mixed(name, CONCURRENT)
-    answers = together(server, cases)
-    assert executions(server, name) - before < len(cases)  # else nothing was batched, and nothing tested
-    expected = {asked: models[name].expected(asked.text, asked.label) for asked in set(cases)}
+    before = executions(server.url, name)
+    cases = mixed(name)
+    answers = together(server.url, cases)
+    assert executions(server.url, name) - before < len(cases)  # else nothing was batched, and nothing tested
     for asked, answer in zip(cases, answers, strict=True):
-        assert answer.status == 200, answer
-        assert answer.body["score"] == pytest.approx(expected[asked].score, abs=TOLERANCE), asked
-        assert answer.body["probability"] == pytest.approx(expected[asked].probability, abs=TOLERANCE), asked
+        check(models[name], asked, answer)
 
 
 def test_64_at_once_over_all_models_are_right(server: Triton, models: dict[str, Model]) -> None:
-    cases = [mixed(NAMES[at % len(NAMES)], CONCURRENT)[at] for at in range(CONCURRENT)]
-    for asked, answer in zip(cases, together(server, cases), strict=True):
+    cases = [mixed(NAMES[at % len(NAMES)])[at] for at in range(CONCURRENT)]
+    for asked, answer in zip(cases, together(server.url, cases), strict=True):
         check(models[asked.model], asked, answer)
 
 
@@ -107,5 +75,5 @@ def test_a_new_spec_is_served_in_place(server: Triton, models: dict[str, Model],
     for labels in (("a", "b", "c"), ("c", "b", "d")):
         load(source, tmp_path / "repository", LoadSpec("renamed", labels=labels, max_sequence_length=20))
         server.serve(tmp_path / "repository")
-        assert generate(server, Asked("renamed", "goal", labels[2])).status == 200
-    assert generate(server, Asked("renamed", "goal", "a")).status == 400
+        assert generate(server.url, Asked("renamed", "goal", labels[2])).status == 200
+    assert generate(server.url, Asked("renamed", "goal", "a")).status == 400

@@ -56,30 +56,30 @@ INFER = [
     [*((f"{ENCODER}/generate", *row) for row in GENERATE), *((f"{ENCODER}/infer", *row) for row in INFER)],
 )
 def test_a_bad_request_is_told_what_is_wrong(server: Triton, path: str, body: object, status: int, says: str) -> None:
-    answer = post(server, path, body if isinstance(body, bytes) else json.dumps(body).encode())
+    answer = post(server.url, path, body if isinstance(body, bytes) else json.dumps(body).encode())
     assert says in answer.body["error"]
     assert answer.status == status
-    assert generate(server, GOOD).status == 200
+    assert generate(server.url, GOOD).status == 200
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "xlm-roberta"])
 def test_a_classifier_answers_for_its_classes_only(server: Triton, name: str) -> None:
-    answer = generate(server, Asked(name, "goal pasta", "weather"))
+    answer = generate(server.url, Asked(name, "goal pasta", "weather"))
     assert "label 'weather' is not one of the model's classes: sports, cooking, other" in answer.body["error"]
     assert answer.status == 400
 
 
 def test_one_bad_row_of_a_batch_refuses_its_request_alone(server: Triton) -> None:
     rows = {"text": ["goal", "salt"], "label": ["sports", "weather"]}
-    assert post(server, "bert/generate", json.dumps(rows).encode()).status == 400
+    assert post(server.url, "bert/generate", json.dumps(rows).encode()).status == 400
     rows["label"][1] = "cooking"
-    assert post(server, "bert/generate", json.dumps(rows).encode()).status == 200
+    assert post(server.url, "bert/generate", json.dumps(rows).encode()).status == 200
 
 
 def test_a_model_that_is_not_there_is_not_found(server: Triton) -> None:
-    answer = generate(server, Asked("nothing", "goal", "sports"))
+    answer = generate(server.url, Asked("nothing", "goal", "sports"))
     assert (answer.status, answer.body["error"]) == (404, "Request for unknown model: 'nothing' is not found")
 
 
 def test_what_is_no_unicode_is_answered(server: Triton) -> None:
-    assert post(server, f"{ENCODER}/generate", b'{"text": "\xff\xfe", "label": "sports"}').status == 200
+    assert post(server.url, f"{ENCODER}/generate", b'{"text": "\xff\xfe", "label": "sports"}').status == 200

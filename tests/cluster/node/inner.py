@@ -41,8 +41,13 @@ def python(cluster: Cluster, script: str, *arguments: str) -> str:
     return _run([*inside(cluster.pids()[NETWORK], CHECKOUT), sys.executable, "-c", script, *arguments])
 
 
-def _run(words: list[str]) -> str:
-    finished = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def module(cluster: Cluster, name: str, *arguments: str, input: str) -> str:
+    """What a module of the tests prints that runs inside the network and reads `input`."""
+    return _run([*inside(cluster.pids()[NETWORK], CHECKOUT), sys.executable, "-m", name, *arguments], input)
+
+
+def _run(words: list[str], input: str = "") -> str:
+    finished = subprocess.run(words, input=input, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise ClusterError(f"{' '.join(words)}: {finished.stderr.strip()}")
     return finished.stdout
