@@ -43,6 +43,18 @@ PER_REPLICA: dict[str, Any] = {
     "storage": {"size": "50Gi", "storageClassName": "zonal", "perReplica": True},
 }
 
+DEVICES: dict[str, Any] = {
+    "model": {"source": "hf://acme/intent"},
+    "serving": {
+        "gpu": {
+            "deviceClassName": "gpu.nvidia.com",
+            "count": 2,
+            "product": "NVIDIA-L4",
+            "selectors": ["device.capacity['gpu.nvidia.com'].memory.isGreaterThan(quantity('20Gi'))"],
+        }
+    },
+}
+
 
 def model(spec: dict[str, Any] | None = None) -> ModelDeployment:
     """A ModelDeployment; without a spec the smallest there is."""

@@ -8,16 +8,17 @@ from typing import Final
 import yaml
 
 from modelmeter.provision.children import desired
-from tests.provision.builders import FULL, PER_REPLICA, model
+from tests.provision.builders import DEVICES, FULL, PER_REPLICA, model
 
 FOLDER: Final = Path(__file__).parent / "golden"
+CASES: Final = {"smallest": None, "full": FULL, "per-replica": PER_REPLICA, "devices": DEVICES}
 
 
 def golden_files() -> dict[Path, str]:
     """Each golden file with its text: all children of a ModelDeployment."""
     return {
         FOLDER / f"{name}.yaml": yaml.safe_dump_all(desired(model(spec), "loader:1"), sort_keys=False, width=110)
-        for name, spec in (("smallest", None), ("full", FULL), ("per-replica", PER_REPLICA))
+        for name, spec in CASES.items()
     }
 
 

@@ -129,6 +129,21 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Scheduled", "False", "affinity/selector. Add a node that fits",
     ),
     ("NoNodeFits", seen(pods=(pending(),)), "Scheduled", "False", "Insufficient nvidia.com/gpu"),
+    (
+        "NoNodeFits",
+        seen(pods=(pending("0/4 nodes are available: 1 cannot allocate all claims, 3 had untolerated taint(s)."),)),
+        "Scheduled", "False", "Add a node that has so many free devices of spec.serving.gpu.deviceClassName",
+    ),
+    (
+        "DeviceClassNotFound",
+        seen(pods=(pending("0/4 nodes are available: request gpu: device class gpu.acme does not exist."),)),
+        "Scheduled", "False", "there is no DeviceClass gpu.acme; install the DRA driver",
+    ),
+    (
+        "Scheduling",
+        seen(pods=(pending('0/4 nodes are available: pod "search/intent-2": ResourceClaim not created yet.'),)),
+        "Scheduled", "Unknown", "waits for the scheduler",
+    ),
     ("Scheduling", seen(pods=(pending(message=""),)), "Scheduled", "Unknown", "waits for the scheduler"),
     (
         "Scheduling",

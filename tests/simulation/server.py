@@ -26,6 +26,7 @@ KINDS = {
     "coststatements": "CostStatement",
     "resourceclaims": "ResourceClaim",
     "resourceslices": "ResourceSlice",
+    "resourceclaimtemplates": "ResourceClaimTemplate",
 }
 
 

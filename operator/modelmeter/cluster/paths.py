@@ -18,6 +18,7 @@ PLURALS: Final = {
     "Deployment": ("apps/v1", "deployments"),
     "Lease": ("coordination.k8s.io/v1", "leases"),
     "ResourceClaim": ("resource.k8s.io/v1", "resourceclaims"),
+    "ResourceClaimTemplate": ("resource.k8s.io/v1", "resourceclaimtemplates"),
     "ResourceSlice": ("resource.k8s.io/v1", "resourceslices"),
     "ModelDeployment": (API_VERSION, "modeldeployments"),
     "PriceBook": (API_VERSION, "pricebooks"),

@@ -20,6 +20,7 @@ from modelmeter.control.estimating import hourly_terms
 from modelmeter.errors import ModelmeterError, SpecError
 from modelmeter.meter.estimate import HOURS_PER_MONTH, Term, explicit, parts
 from modelmeter.meter.prices import Tariff
+from modelmeter.provision.device_claim import claimed
 from modelmeter.report.estimate import Row, items_json, items_table, sums_json
 
 Document = dict[str, Any]
@@ -84,6 +85,11 @@ def _model(model: ModelDeployment, tariffs: dict[str, Tariff], output: str, now:
         items_table(_rows(terms), hour, tariff.currency),
         f"per month of {HOURS_PER_MONTH} hours: {sums_json(month)['total']} {tariff.currency}",
     ]
+    if claimed(model):
+        gpu = model.spec.serving.gpu
+        lines.append(
+            f"each device of DeviceClass {gpu.device_class_name} is counted as a whole GPU; a MIG device costs less"
+        )
     if unpriced:
         lines.append(
             f"without {', '.join(unpriced)}: no rate of PriceBook {name} covers it."

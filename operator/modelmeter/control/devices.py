@@ -12,14 +12,17 @@ from modelmeter.cluster.reflector import Reflector
 from modelmeter.errors import NotFound
 from modelmeter.meter.devices import Devices as ClaimedDevices
 from modelmeter.meter.devices import allocated_devices
-from modelmeter.meter.objects import Allocated, Device, Pod, ResourceClaim, ResourceSlice
+from modelmeter.meter.objects import Allocated, Bare, Device, Pod, ResourceClaim, ResourceSlice
 from modelmeter.meter.profiles import captured
 
 
 class Devices:
-    """Lists and watches claims and slices; `allocated` hears the UIDs of pods for which a claim is reserved."""
+    """Lists and watches claims and slices; `allocated` hears the UIDs of pods for which a claim is reserved.
 
-    def __init__(self, client: Client, allocated: Callable[[Iterable[str]], None]) -> None:
+    `templates` are our claims' own, which the same API servers have.
+    """
+
+    def __init__(self, client: Client, allocated: Callable[[Iterable[str]], None], templates: Reflector[Bare]) -> None:
         self._allocated = allocated
         self._claims: dict[tuple[str, str], ResourceClaim] = {}
         self._slices: dict[tuple[str, str], dict[str, ResourceSlice]] = {}
@@ -29,6 +32,7 @@ class Devices:
             # Slices first: a claim that is allocated finds its devices.
             Reflector(client, path("ResourceSlice"), ResourceSlice, self._slice_changed),
             Reflector(client, path("ResourceClaim"), ResourceClaim, self._claim_changed),
+            templates,
         )
 
     async def list(self) -> None:

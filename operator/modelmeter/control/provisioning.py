@@ -16,6 +16,7 @@ from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import is_child
 from modelmeter.control.facts import refused_pods
+from modelmeter.control.pruning import prune_templates
 from modelmeter.control.removing import remove_children
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 
 REFUSED_RETRY_SECONDS: Final = 15.0
 LEFT_RETRY_SECONDS: Final = 30.0
-"""How often the children of a model that is deleted are looked for, until none is left that could cost."""
+"""How often the children of a model that is deleted are looked for, until none is left that could cost; and templates
+of an older spec, until no pod needs them."""
 
 
 class Provisioning:
@@ -87,6 +89,8 @@ class Provisioning:
         except ClusterError as failure:
             failures = [failure]
         self._note(account, failures)
+        if not failures and await prune_templates(self._client, self._view, model):
+            self.queue.add_later(account.ref.uid, LEFT_RETRY_SECONDS)
         passing = next((failure for failure in failures if failure.passing), None)
         if passing is not None:
             raise passing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from modelmeter.api.cost_statement import ModelRef
@@ -9,7 +10,9 @@ from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
 from modelmeter.control.view import CHILD_KINDS
+from modelmeter.errors import NotFound
 from modelmeter.meter.objects import Bare, Metadata
+from modelmeter.provision.device_claim import KIND as TEMPLATE
 from modelmeter.provision.labels import child_labels
 
 COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
@@ -25,10 +28,12 @@ async def remove_children(client: Client, ref: ModelRef) -> bool:
     # By both labels: a claim that somebody labelled by hand carries the UID too, and stays.
     selector = ",".join(f"{key}={value}" for key, value in child_labels(ref.uid).items())
     left = False
-    for kind in (*CHILD_KINDS, "PersistentVolumeClaim"):
-        for child in await items(client, path(kind, ref.namespace), Bare, METADATA_LIST, labelSelector=selector):
-            left |= kind in COSTLY_KINDS
-            await _delete(client, kind, child.metadata)
+    for kind in (*CHILD_KINDS, "PersistentVolumeClaim", TEMPLATE):
+        # An API server without resource.k8s.io/v1 has no templates.
+        with suppress(*([NotFound] if kind == TEMPLATE else [])):
+            for child in await items(client, path(kind, ref.namespace), Bare, METADATA_LIST, labelSelector=selector):
+                left |= kind in COSTLY_KINDS
+                await _delete(client, kind, child.metadata)
     return left
 
 

@@ -15,10 +15,11 @@ from modelmeter.control.devices import Devices
 from modelmeter.errors import SpecError
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata, Node, Partial, Pod
 from modelmeter.meter.prices import Tariff
+from modelmeter.provision.device_claim import KIND as TEMPLATE
 
 OURS: Final = "app.kubernetes.io/managed-by=modelmeter"
 CHILD_KINDS: Final[dict[str, type[Bare]]] = {"Deployment": Deployment, "Service": Bare, "ConfigMap": Bare}
-"""Kinds of children that are not metered, and what of each is kept."""
+"""Kinds of children that are not metered and that every API server has, and what of each is kept."""
 LOST_NODES: Final = 10_000
 """How many nodes that are gone are remembered, for pods that a late watch shows on them: a spot pool never ends."""
 
@@ -66,7 +67,7 @@ class View:
         """`usage` hears of pods and claims, `child` of (kind, object, gone) of our children."""
         self.pods: _Index[Pod] = _Index()
         self.claims: _Index[Claim] = _Index()
-        self.children: dict[str, _Index[Bare]] = {kind: _Index() for kind in CHILD_KINDS}
+        self.children: dict[str, _Index[Bare]] = {kind: _Index() for kind in (*CHILD_KINDS, TEMPLATE)}
         self.nodes: dict[str, Node] = {}
         self.lost: dict[str, None] = {}
         """Names of nodes that are gone for sure, in that order; one that pods are on and that is in neither has yet to
@@ -78,7 +79,8 @@ class View:
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
         metered = LABEL_MODEL
-        self.devices = Devices(client, self._claim_allocated)
+        templates = Reflector(client, path(TEMPLATE), Bare, self._child_changed(TEMPLATE), f"{OURS},{LABEL_MODEL}")
+        self.devices = Devices(client, self._claim_allocated, templates)
         self._books = Reflector(client, path("PriceBook"), Book, self._book_changed)
         self._pods = Reflector(client, path("Pod"), Pod, self._pod_changed, metered)
         self._claims = Reflector(client, path("PersistentVolumeClaim"), Claim, self._claim_changed, metered)

@@ -3,7 +3,7 @@
 Pure: no API server, no clock.
 
     labels       names, labels and owners that all children share
-    claim, config_map, workload, service
+    claim, device_claim, config_map, workload, service
                  one child each
     children     the table of children, in the order in which they are applied
     checks       the chain of checks and its reasons; placement has those of claims, admission and the scheduler,

@@ -129,6 +129,7 @@ CHAIN: Final = (
     Check("Provisioning", SCHEDULED, placement.no_pods, problem=False, known=False),
     Check("RoomNotFreed", SCHEDULED, placement.room_not_freed, problem=False),
     Check("ClaimOnOneNode", SCHEDULED, placement.claim_on_one_node),
+    Check("DeviceClassNotFound", SCHEDULED, placement.device_class_not_found),
     Check("NoNodeFits", SCHEDULED, placement.no_node_fits),
     Check("Scheduling", SCHEDULED, placement.scheduling, problem=False, known=False),
     Check("ImageNotPulled", AVAILABLE, containers.image_not_pulled),

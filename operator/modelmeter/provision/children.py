@@ -7,10 +7,12 @@ from typing import Any
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.claim import claims
 from modelmeter.provision.config_map import config_map
+from modelmeter.provision.device_claim import claim_templates
 from modelmeter.provision.service import service
 from modelmeter.provision.workload import deployment
 
 
 def desired(model: ModelDeployment, loader_image: str) -> tuple[dict[str, Any], ...]:
     """The children of a ModelDeployment, in the order in which they are applied: what pods need comes first."""
-    return *claims(model), config_map(model), service(model), deployment(model, loader_image)
+    needed = *claims(model), *claim_templates(model), config_map(model), service(model)
+    return *needed, deployment(model, loader_image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,8 +16,11 @@ OF_STORAGE: Final = ("persistentvolume", "storageclass")
 """What it speaks of where a claim is the reason."""
 NO_VOLUME: Final = "unbound immediate PersistentVolumeClaims"
 """What it says of a claim that should have a volume before any pod comes."""
-CLAIM_TO_COME: Final = "waiting for ephemeral volume controller to create"
+CLAIM_TO_COME: Final = ("waiting for ephemeral volume controller to create", "ResourceClaim not created yet")
 """What it says while a replica's own claim is being made."""
+NO_DEVICE_CLASS: Final = re.compile(r"device class (\S+) does not exist")
+NO_DEVICES: Final = "cannot allocate all claims"
+"""What it says of a node that has not as many free devices as a ResourceClaim asks for."""
 
 OVERDUE: Final = timedelta(minutes=1)
 """How long after its time a pod's end is still waited for."""
@@ -127,6 +131,17 @@ def claim_on_one_node(seen: Observed) -> str | None:
     )
 
 
+def device_class_not_found(seen: Observed) -> str | None:
+    """A ResourceClaim names it."""
+    for pod in _refused(seen):
+        if said := NO_DEVICE_CLASS.search(pod.scheduling_message):
+            return (
+                f"{pod.name}: there is no DeviceClass {said[1]}; install the DRA driver that brings it, or name another"
+                " in spec.serving.gpu.deviceClassName (kubectl get deviceclasses)"
+            )
+    return None
+
+
 def no_node_fits(seen: Observed) -> str | None:
     """Not where it is a claim that no node could do anything about."""
     pod = next(_refused(seen), None)
@@ -135,9 +150,15 @@ def no_node_fits(seen: Observed) -> str | None:
     ):
         return None
     return (
-        f"{pod.name}: {pod.scheduling_message} Add a node that fits,"
+        f"{pod.name}: {pod.scheduling_message} {_add(pod.scheduling_message)},"
         " or change spec.serving (gpu, resources, nodeSelector, affinity, tolerations, topologySpreadConstraints)"
     )
+
+
+def _add(message: str) -> str:
+    if NO_DEVICES not in message:
+        return "Add a node that fits"
+    return "Add a node that has so many free devices of spec.serving.gpu.deviceClassName"
 
 
 def scheduling(seen: Observed) -> str | None:
@@ -149,7 +170,7 @@ def scheduling(seen: Observed) -> str | None:
 def _refused(seen: Observed) -> Iterator[PodFacts]:
     """Pods that the scheduler found no node for."""
     unscheduled = (pod for pod in seen.held() if not pod.scheduled and pod.scheduling_message)
-    return (pod for pod in unscheduled if CLAIM_TO_COME not in pod.scheduling_message)
+    return (pod for pod in unscheduled if not any(words in pod.scheduling_message for words in CLAIM_TO_COME))
 
 
 def _holds_on(pod: PodFacts, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.claim import one_node, volume_source
 from modelmeter.provision.config_map import FILE, SOURCE_DIRECTORY, config_map_name
+from modelmeter.provision.device_claim import claimed, container_claims, pod_claims
 from modelmeter.provision.labels import selector_labels
 from modelmeter.provision.service import PORTS
 
@@ -60,6 +61,7 @@ def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
         "priorityClassName": serving.priority_class_name,
         "serviceAccountName": serving.service_account_name,
         "imagePullSecrets": [{"name": reference.name} for reference in serving.image_pull_secrets],
+        "resourceClaims": pod_claims(model),
     }
     return {
         "automountServiceAccountToken": False,
@@ -104,7 +106,8 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
 
 def _triton(model: ModelDeployment) -> dict[str, Any]:
     serving = model.spec.serving
-    gpu = {serving.gpu.resource: str(serving.gpu.count)} if serving.gpu.count else {}
+    extended = serving.gpu.count and not claimed(model)
+    gpu = {serving.gpu.resource: str(serving.gpu.count)} if extended else {}
     resources = serving.resources.effective()
     alive, ready = "/v2/health/live", f"/v2/models/{model.name}/ready"
     return {
@@ -122,6 +125,7 @@ def _triton(model: ModelDeployment) -> dict[str, Any]:
         "resources": {
             "requests": {**resources["requests"], **gpu},
             "limits": {**resources["limits"], **gpu},
+            **container_claims(model),
         },
         "startupProbe": {**_probe("/v2/health/ready"), "failureThreshold": STARTUP_PROBES},
         "readinessProbe": {**_probe(ready), "failureThreshold": 3},
@@ -164,8 +168,9 @@ def source_claim(model: ModelDeployment) -> str:
 
 
 def _node_selector(model: ModelDeployment) -> dict[str, str]:
+    """A device that is claimed says its product itself."""
     serving = model.spec.serving
-    product = {GPU_PRODUCT_LABEL: serving.gpu.product} if serving.gpu.product else {}
+    product = {GPU_PRODUCT_LABEL: serving.gpu.product} if serving.gpu.product and not claimed(model) else {}
     return {**serving.node_selector, **product}
 
 

@@ -15,6 +15,7 @@ APPLY: Final = (
     ("denied the request", "change spec, or ask whoever keeps this cluster's admission webhook"),
     ("denied request", "change spec, or ask whoever keeps this cluster's ValidatingAdmissionPolicy"),
     ("typed patch object", FIELD),
+    ("404 page not found", "leave spec.serving.gpu.deviceClassName out: it needs Kubernetes 1.34 (resource.k8s.io/v1)"),
     ("Invalid: ", FIELD),
     ("BadRequest: ", FIELD),
     ("Forbidden: ", "change spec, or what forbids it in this namespace"),

@@ -1,0 +1,31 @@
+"""Deletes the templates of ResourceClaims that only an older spec of a model asks for."""
+
+from __future__ import annotations
+
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.paths import path
+from modelmeter.control.belongings import is_child
+from modelmeter.control.view import View
+from modelmeter.provision.device_claim import KIND, claim_templates
+from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
+
+
+async def prune_templates(client: Client, view: View, model: ModelDeployment) -> bool:
+    """Delete them once no pod of an older spec is left; whether some are left.
+
+    Until then such a pod may have to be made again, and its claim of the template.
+    """
+    whose = model.namespace, model.name, model.uid
+    wanted = {template["metadata"]["name"] for template in claim_templates(model)}
+    found = (template.metadata for template in view.children[KIND].of(*whose) if is_child(template.metadata))
+    superseded = [metadata for metadata in found if metadata.name not in wanted]
+    if not superseded:
+        return False
+    current = template_hash(model)
+    pods = (pod.metadata for pod in view.pods.of(*whose) if is_child(pod.metadata))
+    if any(metadata.annotations.get(TEMPLATE_HASH) != current for metadata in pods):
+        return True
+    for metadata in superseded:
+        await client.delete(path(KIND, metadata.namespace, metadata.name), metadata.uid)
+    return False
