@@ -55,6 +55,11 @@ DEVICES: dict[str, Any] = {
     },
 }
 
+IMAGE: dict[str, Any] = {
+    "model": {"source": "image://registry.example/models/bert:v1/minilm"},
+    "serving": {"gpu": {"count": 0}, "imagePullSecrets": [{"name": "registry"}]},
+}
+
 
 def model(spec: dict[str, Any] | None = None) -> ModelDeployment:
     """A ModelDeployment; without a spec the smallest there is."""

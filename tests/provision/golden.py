@@ -8,10 +8,10 @@ from typing import Final
 import yaml
 
 from modelmeter.provision.children import desired
-from tests.provision.builders import DEVICES, FULL, PER_REPLICA, model
+from tests.provision.builders import DEVICES, FULL, IMAGE, PER_REPLICA, model
 
 FOLDER: Final = Path(__file__).parent / "golden"
-CASES: Final = {"smallest": None, "full": FULL, "per-replica": PER_REPLICA, "devices": DEVICES}
+CASES: Final = {"smallest": None, "full": FULL, "per-replica": PER_REPLICA, "devices": DEVICES, "image": IMAGE}
 
 
 def golden_files() -> dict[Path, str]:

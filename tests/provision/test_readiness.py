@@ -151,6 +151,22 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Scheduled", "Unknown", "waits for the scheduler",
     ),
     (
+        "SourceImageNotPulled",
+        seen(
+            source_image="registry.example/m:1",
+            pods=(
+                pod(
+                    ready=False,
+                    loader_exit_code=None,
+                    waiting_container="loader",
+                    waiting_reason="ImagePullBackOff",
+                    waiting_message='Back-off pulling image "registry.example/m:1": not found',
+                ),
+            ),
+        ),
+        "ModelAvailable", "False", "not found; check spec.model.source and spec.serving.imagePullSecrets",
+    ),
+    (
         "ImageNotPulled",
         seen(pods=(replace(STARTING, waiting_container="triton", waiting_reason="ImagePullBackOff"),)),
         "Available", "False", "container triton",

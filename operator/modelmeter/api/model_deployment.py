@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from modelmeter.api import image_source
 from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.compute import ENOUGH, Resources
 from modelmeter.api.gpu import Gpu
@@ -20,10 +21,8 @@ SOURCE_FORMS = {
     "s3://BUCKET/path": r"^s3://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
     "gs://BUCKET/path": r"^gs://[a-z0-9][a-z0-9._-]{0,221}(/[^?]*)?$",
     "az://CONTAINER/path": r"^az://[a-z0-9][a-z0-9-]{0,62}(/[^?]*)?$",
-    "oci://HOST/REPOSITORY:TAG or @sha256:DIGEST": (
-        r"^oci://[^/@?# ]+/[a-z0-9][a-z0-9._/-]*"
-        r"(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?@sha256:[0-9a-f]{64})$"
-    ),
+    "oci://HOST/REPOSITORY:TAG or @sha256:DIGEST": f"^oci://{image_source.REFERENCE}$",
+    "image://HOST/REPOSITORY:TAG/path or @sha256:DIGEST/path": image_source.PATTERN,
     "https://HOST/path (an archive or a folder)": r"^https://[^/?# ]+([/?].*)?$",
 }
 """What a source may be, and as which pattern; neither Python nor CEL may read a backslash or a quote in one."""
@@ -81,7 +80,8 @@ class Model(Struct):
     """Which model is served."""
 
     source: Source
-    """Where the model is fetched from: pvc://, hf://, s3://, gs://, az://, oci:// or https://; see docs/sources.md."""
+    """Where the model is fetched from: pvc://, hf://, s3://, gs://, az://, oci://, image:// or https://;
+    see docs/sources.md."""
     credentials_secret: ObjectName = ""
     """Secret of the namespace whose keys the loader gets as environment variables, such as HF_TOKEN; empty: none."""
     task: Literal["text-classification"] = "text-classification"

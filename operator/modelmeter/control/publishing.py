@@ -25,7 +25,7 @@ from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.claim import one_node
 from modelmeter.provision.labels import selector
 from modelmeter.provision.observed import Observed
-from modelmeter.provision.pod import source_claim
+from modelmeter.provision.pod import source_claim, source_image
 from modelmeter.provision.readiness import conditions, model_status, reason
 from modelmeter.provision.service import endpoints
 from modelmeter.provision.workload import template_hash
@@ -101,6 +101,7 @@ class Publishing:
             apply_error=account.apply_error,
             pods_error=account.pods_error,
             source_claim=source_claim(model) if model else "",
+            source_image=source_image(model) if model else "",
             pods=pods,
             claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
             triton=account.triton,

@@ -1,6 +1,7 @@
 """Turn a source into a folder with a checkpoint's files.
 
     pvc://CLAIM/path                       the claim is mounted read-only; nothing is copied
+    image://HOST/REPOSITORY:TAG/path       an image whose file system is mounted; nothing is copied
     hf://OWNER/NAME[@REVISION][/FOLDER]    a model of the Hugging Face Hub
     s3://BUCKET/path, gs://, az://         an object store: an archive or a folder
     oci://HOST/REPOSITORY:TAG or @DIGEST   an artefact of a registry
@@ -18,13 +19,19 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from modelmeter.api.image_source import image_source
 from modelmeter.loader import bucket, checkpoint, hub, registry, website
 from modelmeter.loader.download import LOOPBACK, shown
 from modelmeter.loader.errors import SourceError
 from modelmeter.loader.progress import Say, log
 from modelmeter.loader.transfer import Carrier
 
-FORMS: Final = "pvc://CLAIM/path, hf://OWNER/NAME@REVISION, s3://, gs://, az://, oci://, https:// or file://"
+FORMS: Final = (
+    "pvc://CLAIM/path, image://HOST/REPOSITORY:TAG/path, hf://OWNER/NAME@REVISION, s3://, gs://, az://, oci://, https://"
+    " or file://"
+)
+MOUNTED: Final = {"pvc": "claim", "image": "image"}
+"""Schemes of what a pod mounts, and what it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,8 @@ def fetch(
     url = _split(source)
     revision = ""
     match url.scheme:
-        case "pvc":
-            folder = _inside(claim_directory, unquote(url.path), source)
+        case "pvc" | "image":
+            folder = _inside(claim_directory, _mounted_path(url, source), source, MOUNTED[url.scheme])
         case "file":
             folder = _existing(Path(unquote(url.path)), source)
         case "http" if url.hostname not in LOOPBACK:
@@ -60,8 +67,10 @@ def fetch(
             folder.mkdir()
             revision = _download(url, source, Carrier(folder, say, sleep))
     for path in checkpoint.present(folder):
-        if url.scheme == "pvc" and not path.resolve().is_relative_to(claim_directory.resolve()):
-            raise SourceError(f"{source}: {path.name} is a link that leaves its claim", "copy the file into the claim")
+        if (what := MOUNTED.get(url.scheme)) and not path.resolve().is_relative_to(claim_directory.resolve()):
+            raise SourceError(
+                f"{source}: {path.name} is a link that leaves its {what}", f"copy the file into the {what}"
+            )
     return Fetched(folder, revision)
 
 
@@ -85,10 +94,12 @@ def fingerprint(source: str, claim_directory: Path) -> list[list[str | int]]:
     Empty for what is downloaded, whose address alone counts: publish a changed model under a new address or revision.
     """
     url = _split(source)
-    if url.scheme not in ("pvc", "file"):
+    if url.scheme in MOUNTED:
+        folder = claim_directory / _mounted_path(url, source).lstrip("/")
+    elif url.scheme == "file":
+        folder = Path(unquote(url.path))
+    else:
         return []
-    path = unquote(url.path)
-    folder = claim_directory / path.lstrip("/") if url.scheme == "pvc" else Path(path)
     stats = [(name, (folder / name).stat()) for name in checkpoint.NAMES if (folder / name).is_file()]
     return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
@@ -100,11 +111,21 @@ def _split(source: str) -> SplitResult:
         raise SourceError(f"the source is no address: {error}", f"use {FORMS}") from error
 
 
-def _inside(mount: Path, path: str, source: str) -> Path:
-    """Resolve a claim's path; neither .. nor a link may leave the claim."""
+def _mounted_path(url: SplitResult, source: str) -> str:
+    """The path within a claim or an image."""
+    if url.scheme == "pvc":
+        return unquote(url.path)
+    parts = image_source(source)
+    if parts is None:
+        raise SourceError(f"{source} names no tag and no digest", "use image://HOST/REPOSITORY:TAG/path")
+    return unquote(parts.folder)
+
+
+def _inside(mount: Path, path: str, source: str, what: str) -> Path:
+    """Resolve a path of what is mounted; neither .. nor a link may leave it."""
     folder = _existing(mount / path.lstrip("/"), source)
     if not folder.is_relative_to(mount.resolve()):
-        raise SourceError(f"{source} leaves its claim", "give a path inside the claim, without ..")
+        raise SourceError(f"{source} leaves its {what}", f"give a path inside the {what}, without ..")
     return folder
 
 

@@ -28,7 +28,7 @@ class LoadSpec:
     backend: Triton's, which runs the ONNX file. python runs it by our model.py with an onnxruntime that the loader
         brings along, on the CPU: every Triton image of the loader's Python has it. onnxruntime is Triton's own.
     max_queue_delay_microseconds: how long a request may wait for others to share its batch.
-    claim_directory: where the claim of a pvc:// source is mounted.
+    claim_directory: where the claim of a pvc:// source, or the image of an image:// source, is mounted.
     """
 
     name: str

@@ -132,6 +132,7 @@ CHAIN: Final = (
     Check("DeviceClassNotFound", SCHEDULED, placement.device_class_not_found),
     Check("NoNodeFits", SCHEDULED, placement.no_node_fits),
     Check("Scheduling", SCHEDULED, placement.scheduling, problem=False, known=False),
+    Check("SourceImageNotPulled", MODEL_AVAILABLE, containers.source_image_not_pulled),
     Check("ImageNotPulled", AVAILABLE, containers.image_not_pulled),
     Check("ModelLoadFailed", MODEL_AVAILABLE, containers.model_load_failed),
     Check("OutOfMemory", AVAILABLE, containers.out_of_memory),

@@ -10,7 +10,7 @@ from modelmeter.provision.labels import metadata
 
 FILE: Final = "model.json"
 SOURCE_DIRECTORY: Final = "/source"
-"""Where the claim of a pvc:// source is mounted."""
+"""Where the claim of a pvc:// source is mounted, or the image of an image:// source."""
 
 
 def config_map_name(model: ModelDeployment) -> str:

@@ -22,6 +22,14 @@ def _waiting(seen: Observed, reasons: Iterable[str]) -> PodFacts | None:
     return next((pod for pod in seen.held() if pod.waiting_reason in reasons), None)
 
 
+def source_image_not_pulled(seen: Observed) -> str | None:
+    """The loader waits for what it mounts."""
+    pod = _waiting(seen, IMAGE_REASONS)
+    if pod is None or not seen.source_image or seen.source_image not in pod.waiting_message:
+        return None
+    return f"{pod.name}: {pod.waiting_message}; check spec.model.source and spec.serving.imagePullSecrets"
+
+
 def image_not_pulled(seen: Observed) -> str | None:
     """The kubelet waits before it tries once more."""
     pod = _waiting(seen, IMAGE_REASONS)

@@ -67,4 +67,5 @@ def _claim_spec(model: ModelDeployment) -> dict[str, Any]:
 
 def _of_product(product: str) -> str:
     """CEL: drivers write a product as NVIDIA L4, node labels and prices as NVIDIA-L4."""
-    return f"device.attributes[device.driver].?productName.orValue('').replace(' ', '-') == '{product}'"
+    found = "device.attributes[device.driver].productName"
+    return f"has({found}) && {found}.replace(' ', '-') == '{product}'"

@@ -63,6 +63,8 @@ class Observed:
     """Why the API server refuses pods, in its own words."""
     source_claim: str = ""
     """The claim of a pvc:// source."""
+    source_image: str = ""
+    """The image of an image:// source."""
     pods: tuple[PodFacts, ...] = ()
     claim: ClaimFacts | None = None
     """The model's, or one of its replicas': one that is not bound, if there is any."""

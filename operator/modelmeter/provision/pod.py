@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from modelmeter.api.image_source import image_source
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.claim import one_node, volume_source
 from modelmeter.provision.config_map import FILE, SOURCE_DIRECTORY, config_map_name
@@ -88,7 +89,7 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
         {"name": "spec", "mountPath": SPEC_DIRECTORY, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},
     ]
-    if source_claim(model):
+    if source_volume(model):
         mounts.append({"name": "source", "mountPath": SOURCE_DIRECTORY, "readOnly": True})
     arguments = ["load", model.spec.model.source, REPOSITORY, "--spec", f"{SPEC_DIRECTORY}/{FILE}"]
     secret = model.spec.model.credentials_secret
@@ -156,9 +157,24 @@ def _volumes(model: ModelDeployment) -> list[dict[str, Any]]:
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
         {"name": "tmp", "emptyDir": {}},
     ]
-    if source := source_claim(model):
-        volumes.append({"name": "source", "persistentVolumeClaim": {"claimName": source, "readOnly": True}})
+    if source := source_volume(model):
+        volumes.append({"name": "source", **source})
     return volumes
+
+
+def source_volume(model: ModelDeployment) -> dict[str, Any]:
+    """What the loader has mounted of a source that needs no download; empty for another source."""
+    if claim := source_claim(model):
+        return {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+    if image := source_image(model):
+        return {"image": {"reference": image}}
+    return {}
+
+
+def source_image(model: ModelDeployment) -> str:
+    """The image of an image:// source, which the kubelet pulls with the pods' imagePullSecrets; else empty."""
+    found = image_source(model.spec.model.source)
+    return found.reference if found else ""
 
 
 def source_claim(model: ModelDeployment) -> str:
