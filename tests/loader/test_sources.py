@@ -14,7 +14,7 @@ import pytest
 
 from modelmeter.loader import archive, checkpoint
 from modelmeter.loader.errors import IncompleteModelError, SourceError
-from modelmeter.loader.fetch import Fetched, fetch
+from modelmeter.loader.fetch import Fetched, fetch, fingerprint
 from tests.loader.web import Web
 
 NAMES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -50,6 +50,26 @@ def test_a_claim_is_read_in_place(claim: Path, workspace: Path) -> None:
     assert not any(workspace.iterdir())
 
 
+DIGEST = f"@sha256:{'0f' * 32}"
+
+
+@pytest.mark.parametrize("reference", [":v1", DIGEST, f":v1{DIGEST}"])
+def test_a_folder_of_a_mounted_image_is_read_in_place(claim: Path, workspace: Path, reference: str) -> None:
+    source = f"image://registry.example:5000/models/bert{reference}/bert/v1"
+    assert fetch(source, workspace, claim) == Fetched(claim / "bert" / "v1")
+    assert fetch(f"image://registry.example/bert{reference}", workspace, claim / "bert/v1").folder == claim / "bert/v1"
+    # As is a tag whose image changes: not by its address alone.
+    before = fingerprint(source, claim)
+    os.utime(claim / "bert/v1/config.json", (1, 1))
+    assert before != fingerprint(source, claim)
+    assert not any(workspace.iterdir())
+
+
+def test_an_image_cannot_be_left(claim: Path, workspace: Path) -> None:
+    with pytest.raises(SourceError, match=r"leaves its image.*inside the image"):
+        fetch("image://registry.example/bert:v1/../checkpoint", workspace, claim)
+
+
 @pytest.mark.parametrize(
     "path", ["../checkpoint", "bert/../../checkpoint", "%2e%2e/checkpoint", "out", "/../checkpoint"]
 )
@@ -79,6 +99,7 @@ def test_no_file_is_a_link_out_of_the_claim(claim: Path, checkpoint: Path, works
         ("pvc://models/bert/v1/config.json", "is a file"),
         ("http://example.com/m.zip?token=secret", "http://example.com/m.zip is not encrypted; use https://"),
         ("ftp://example.com/m.zip", "no scheme that the loader reads; use pvc://"),
+        ("image://registry.example/models/bert/v1", "no tag and no digest; use image://"),
         ("bert-base-uncased", "no scheme that the loader reads"),
         ("https://[half/m", "no address"),
         ("https://example.com/m.zip#sha256=12", r"is no checksum; append #sha256="),

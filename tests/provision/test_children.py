@@ -64,6 +64,21 @@ def test_what_restarts_pods(part: dict[str, Any]) -> None:
     assert template_hash(model(changed(**part))) != template_hash(model(FULL))
 
 
+@pytest.mark.parametrize("reference", ["r.example/a/b:1", f"r.example:5000/b@sha256:{'0f' * 32}"])
+@pytest.mark.parametrize("folder", ["", "/", "/models/bert:1"])
+def test_the_kubelet_mounts_the_image_of_a_source_and_the_loader_alone_sees_it(reference: str, folder: str) -> None:
+    pod = deployment(model(changed(model__source=f"image://{reference}{folder}")), "")["spec"]["template"]["spec"]
+    assert {"name": "source", "image": {"reference": reference}} in pod["volumes"]
+    assert "source" in [mount["name"] for mount in pod["initContainers"][0]["volumeMounts"]]
+    assert "source" not in [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+
+
+@pytest.mark.parametrize("source", ["image://r.example/a", "image://a:1", "image:///a:1", "image://r.example/a:1?b"])
+def test_an_image_source_has_a_host_and_a_tag_or_a_digest(source: str) -> None:
+    with pytest.raises(SpecError, match=r"image://HOST/REPOSITORY:TAG/path or @sha256:DIGEST/path"):
+        model(changed(model__source=source))
+
+
 def test_only_the_loader_gets_the_credentials() -> None:
     spec = changed(model__credentialsSecret="hub", serving__serviceAccountName="reader")
     pod = deployment(model(spec), "loader:1")["spec"]["template"]["spec"]
