@@ -21,7 +21,8 @@ TOLERATION = {"key": TAINT["key"], "operator": "Exists", "effect": "NoSchedule"}
 # No label says the product: the devices do.
 POOL = NodePool(name="claimed", nodes=1, gpus_per_node=0, taints=(TAINT,))
 CLASS = "claimed.example.com"
-DRIVER = "gpu.nvidia.com"
+DRIVER = "gpu.claimed.example.com"
+"""None of those that are known to have GPUs: that the model asks for its devices says it."""
 PRODUCTS = ("NVIDIA L4", "NVIDIA A10G", "NVIDIA L4", "NVIDIA L4")
 TEMPLATES = "resourceclaimtemplates"
 

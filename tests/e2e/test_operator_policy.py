@@ -22,6 +22,12 @@ DEPLOYMENT = {
         "template": {"metadata": {"labels": {"app": "shop"}}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}},
     },
 }
+TEMPLATE = {
+    "apiVersion": "resource.k8s.io/v1",
+    "kind": "ResourceClaimTemplate",
+    "metadata": {"name": "gpus"},
+    "spec": {"spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}}},
+}
 
 
 def denied(user: User, rights: Path, *arguments: str, input: str | None = None) -> str:
@@ -44,6 +50,8 @@ def test_the_operators_token_changes_nobodys_workloads(user: User, installed: Pa
         denied(user, installed, "create", "-f", "-", input=json.dumps(foreign)),
     ):
         assert "the operator changes no deployments but those of its models" in said
+    said = denied(user, installed, "create", "-f", "-", input=json.dumps(TEMPLATE))
+    assert "the operator changes no resourceclaimtemplates but those of its models" in said
 
 
 def test_of_what_was_labelled_by_hand_it_changes_its_own_notes_only(user: User, installed: Path) -> None:

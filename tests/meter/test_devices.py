@@ -60,6 +60,13 @@ def test_what_is_allocated(results: list[dict[str, object]], parts: dict[str, in
     assert (found.parts, found.reason) == (parts, reason)
 
 
+def test_whatever_a_claim_of_a_model_is_for_is_a_gpu() -> None:
+    claim = resource_claim("c", {"device": "gpu-0", "driver": "gpu.example.com"})
+    assert allocated_devices(claim, device_of) == Devices({})
+    claim.metadata.labels["modelmeter.dev/model"] = "intent"
+    assert allocated_devices(claim, device_of) == Devices({"": 1}, H100.replace(" ", "-"))
+
+
 def test_a_claim_without_an_allocation_is_not_known_yet() -> None:
     waiting = resource_claim("c")
     assert allocated_devices(waiting, device_of) == Devices({})

@@ -56,6 +56,15 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Ready", "False", "give the operator its ClusterRole again",
     ),
     (
+        "ApplyRefused", seen(apply_error="Not Found: 404 page not found"),
+        "Ready", "False", "serve resource.k8s.io/v1, or leave spec.serving.gpu.deviceClassName out",
+    ),
+    (
+        "ApplyRefused",
+        seen(apply_error='Invalid: Deployment.apps "a" is invalid: volumes[4]: Required: must specify a volume type'),
+        "Ready", "False", "feature gate ImageVolume",
+    ),
+    (
         "Terminating", seen(deleting=True, pods=(pod(deleting=True), pod("intent-2", ended=True))),
         "Ready", "False", "waits for the end of pod intent-1, pod intent-2 (ended, to be settled), claim intent-models",
     ),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from modelmeter.api.names import LABEL_MODEL
 from modelmeter.api.scalars import quantity
 from modelmeter.meter.holding import share_text
 from modelmeter.meter.objects import Allocated, Device, Pod, ResourceClaim
@@ -17,7 +18,8 @@ from modelmeter.meter.profiles import Captured, Parts
 from modelmeter.meter.shares import SHARE_UNKNOWN, WHOLE, Part, mig_part
 
 GPU_DRIVERS: Final = ("gpu.nvidia.com", "gpu.amd.com", "gpu.intel.com")
-"""DRA drivers whose devices are GPUs; devices of others (network, compute domains) are not priced."""
+"""DRA drivers whose devices are GPUs; devices of others (network, compute domains) are not priced, unless their claim
+has a model's label."""
 
 PRODUCTS_DIFFER: Final = "ProductsDiffer"
 """Reason: a pod's ResourceClaims allocate GPUs of several products, and a pod has one price profile."""
@@ -49,7 +51,7 @@ def allocated_devices(claim: ResourceClaim, device_of: DeviceOf) -> Devices | No
     parts: dict[str, int] = {}
     product = reason = ""
     for result in claim.status.allocation.devices.results:
-        if result.driver in GPU_DRIVERS and not result.admin_access:
+        if (LABEL_MODEL in claim.metadata.labels or result.driver in GPU_DRIVERS) and not result.admin_access:
             device = device_of(result)
             found = _part(result, device)
             share = share_text(found.share)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any, Final
 
+from modelmeter.api.names import LABEL_MODEL
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.labels import metadata
 
@@ -23,7 +24,7 @@ def claimed(model: ModelDeployment) -> bool:
 
 def template_name(model: ModelDeployment) -> str:
     """Name of the template. A template never changes, so another spec is another template, of another name."""
-    made_of = json.dumps(_claim_spec(model), sort_keys=True).encode()
+    made_of = json.dumps(_template_spec(model), sort_keys=True).encode()
     return f"{model.name}-gpu-{hashlib.sha256(made_of).hexdigest()[:HASH_CHARACTERS]}"
 
 
@@ -36,7 +37,7 @@ def claim_templates(model: ModelDeployment) -> tuple[dict[str, Any], ...]:
             "apiVersion": "resource.k8s.io/v1",
             "kind": KIND,
             "metadata": metadata(model, template_name(model)),
-            "spec": {"spec": _claim_spec(model)},
+            "spec": _template_spec(model),
         },
     )
 
@@ -51,8 +52,11 @@ def container_claims(model: ModelDeployment) -> dict[str, Any]:
     return {"claims": [{"name": REQUEST}]} if claimed(model) else {}
 
 
-def _claim_spec(model: ModelDeployment) -> dict[str, Any]:
-    """ResourceClaimSpec: so many devices of one class, each as the selectors and the product say."""
+def _template_spec(model: ModelDeployment) -> dict[str, Any]:
+    """ResourceClaimTemplateSpec: so many devices of one class, each as the selectors and the product say.
+
+    The label tells metering that they are GPUs, whoever's driver has them.
+    """
     gpu = model.spec.serving.gpu
     expressions = [*gpu.selectors, *([_of_product(gpu.product)] if gpu.product else [])]
     exactly: dict[str, Any] = {
@@ -62,7 +66,8 @@ def _claim_spec(model: ModelDeployment) -> dict[str, Any]:
     }
     if expressions:
         exactly["selectors"] = [{"cel": {"expression": expression}} for expression in expressions]
-    return {"devices": {"requests": [{"name": REQUEST, "exactly": exactly}]}}
+    claim = {"devices": {"requests": [{"name": REQUEST, "exactly": exactly}]}}
+    return {"metadata": {"labels": {LABEL_MODEL: model.name}}, "spec": claim}
 
 
 def _of_product(product: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-NO_IMAGE_VOLUMES: Final = "this cluster mounts no images (Kubernetes 1.35 does): use another spec.model.source"
 FIELD: Final = "change what it names, by its name in spec.serving or spec.storage"
 
 APPLY: Final = (
@@ -15,10 +14,9 @@ APPLY: Final = (
     ("is forbidden: User ", "give the operator its ClusterRole again: helm upgrade, or kubectl apply its manifest"),
     ("denied the request", "change spec, or ask whoever keeps this cluster's admission webhook"),
     ("denied request", "change spec, or ask whoever keeps this cluster's ValidatingAdmissionPolicy"),
-    ('volumes[name="source"].image', NO_IMAGE_VOLUMES),
-    ("must specify a volume type", NO_IMAGE_VOLUMES),
+    ("must specify a volume type", "let the cluster mount images (feature gate ImageVolume), or use another source"),
     ("typed patch object", FIELD),
-    ("404 page not found", "leave spec.serving.gpu.deviceClassName out: it needs Kubernetes 1.34 (resource.k8s.io/v1)"),
+    ("404 page not found", "let the cluster serve resource.k8s.io/v1, or leave spec.serving.gpu.deviceClassName out"),
     ("Invalid: ", FIELD),
     ("BadRequest: ", FIELD),
     ("Forbidden: ", "change spec, or what forbids it in this namespace"),
