@@ -46,6 +46,7 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ),
     ("a source without a bucket", {"model": {"source": "s3:///bert"}}, ("spec.model.source", "s3://BUCKET/path")),
     ("a bucket's signed address", {"model": {"source": "gs://b/x?sig=1"}}, ("spec.model.source", "gs://BUCKET/path")),
+    ("an image without a tag", {"model": {"source": "image://host/bert/v1"}}, ("spec.model.source", "image://HOST")),
     ("an artefact without a tag", {"model": {"source": "oci://host/bert"}}, ("spec.model.source", "oci://HOST")),
     ("a source without a host", {"model": {"source": "https:///x"}}, ("spec.model.source", "https://HOST/path")),
     (

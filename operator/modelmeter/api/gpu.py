@@ -18,8 +18,6 @@ PRODUCT_MESSAGE: Final = (
     "product must be a value of the nodes' label nvidia.com/gpu.product, such as NVIDIA-L4 (not NVIDIA L4);"
     " see kubectl get nodes -L nvidia.com/gpu.product"
 )
-
-
 CLASS_PATTERN: Final = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$"
 CLASS_MESSAGE: Final = (
     "deviceClassName must be the name of a DeviceClass, such as gpu.nvidia.com; see kubectl get deviceclasses"
@@ -28,6 +26,7 @@ DEFAULT_RESOURCE: Final = "nvidia.com/gpu"
 CLAIM_DEVICES: Final = 32
 """How many devices one ResourceClaim may have."""
 NO_CLASS: Final = "!has(self.deviceClassName) || self.deviceClassName == ''"
+A_CLASS: Final = "has(self.deviceClassName) && self.deviceClassName != ''"
 EITHER: Final = rule(
     f"{NO_CLASS} || self.resource == '{DEFAULT_RESOURCE}'",
     "give either resource (a device plugin's) or deviceClassName (a DRA driver's), not both: count is of that one",
@@ -37,7 +36,7 @@ DEVICES: Final = rule(
     f"count of deviceClassName is at most {CLAIM_DEVICES}, as many as one ResourceClaim may have",
 )
 SELECTORS: Final = rule(
-    f"!({NO_CLASS}) || !has(self.selectors) || size(self.selectors) == 0",
+    f"({A_CLASS}) || !has(self.selectors) || size(self.selectors) == 0",
     "selectors choose among the devices of a DeviceClass: name it in deviceClassName",
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final
 
 from modelmeter.api.cost_statement import ModelRef
@@ -29,12 +28,20 @@ async def remove_children(client: Client, ref: ModelRef) -> bool:
     selector = ",".join(f"{key}={value}" for key, value in child_labels(ref.uid).items())
     left = False
     for kind in (*CHILD_KINDS, "PersistentVolumeClaim", TEMPLATE):
-        # An API server without resource.k8s.io/v1 has no templates.
-        with suppress(*([NotFound] if kind == TEMPLATE else [])):
-            for child in await items(client, path(kind, ref.namespace), Bare, METADATA_LIST, labelSelector=selector):
-                left |= kind in COSTLY_KINDS
-                await _delete(client, kind, child.metadata)
+        for child in await _found(client, kind, ref.namespace, selector):
+            left |= kind in COSTLY_KINDS
+            await _delete(client, kind, child.metadata)
     return left
+
+
+async def _found(client: Client, kind: str, namespace: str, selector: str) -> list[Bare]:
+    try:
+        return await items(client, path(kind, namespace), Bare, METADATA_LIST, labelSelector=selector)
+    except NotFound:
+        # An API server without resource.k8s.io/v1 has no templates.
+        if kind == TEMPLATE:
+            return []
+        raise
 
 
 async def _delete(client: Client, kind: str, metadata: Metadata) -> None:
