@@ -115,7 +115,9 @@ def short(plane: Plane) -> Iterator[Case]:
     yield Case("watch: hangs; stale lists", "pods; 75", lambda: Several(Hang("pods", 4, seconds=8), Stale(75, METERED)))
     yield Case("errors", "each status", lambda: Several(*_errors((409, 422, 429, 500, 0))))
     yield Case("watch: dropped, Gone", "all", lambda: Several(*_lost()))
-    yield Case("watch: reordered", "all", lambda: Several(*_on_all(Reorder)))
+    yield Case(
+        "watch: reordered; 409 answer lost", "all; 1", lambda: Several(*_on_all(Reorder), Refuse(1, 409, after=True))
+    )
     yield Case("two operators", "20", partial(Two, 20, OTHER_HOST))
     yield Case("two operators on one host", "20", partial(Two, 20, HOST))
     yield Case(f"{RELEASE}, a page broken", "500 at times", partial(Sometimes, 5, 500))

@@ -18,6 +18,9 @@ from tests.simulation.server import Key, Refused, Server
 REQUEST_SECONDS = 0.01
 """How long any request takes: enough for everything else to come in between."""
 
+SLOW_SECONDS = 40.0
+"""How long an answer may take: longer than a pod takes to end."""
+
 STATUSES = {"conflict": (409, "Conflict"), "busy": (429, "TooManyRequests"), "error": (500, "InternalError")}
 
 
@@ -26,7 +29,8 @@ class Faults:
     """What goes wrong: by the ordinal of a write or read, counted over the whole history."""
 
     writes: dict[int, str] = field(default_factory=dict)
-    """conflict, busy, error, reset (not done, no answer), lost (done, no answer), crash (before), crashed (after)."""
+    """conflict, busy, error, reset (not done, no answer), lost (done, no answer), slow (done, answered late),
+    conflicted (done, answered by a conflict), crash (before), crashed (after)."""
     reads: dict[int, str] = field(default_factory=dict)
     """busy, error, reset, crash."""
     pages: dict[int, str] = field(default_factory=dict)
@@ -97,8 +101,7 @@ class SimulatedClient(Client):
         if fault == "reset":
             raise aiohttp.ClientConnectionError("reset by peer")
         if fault in STATUSES:
-            status, reason = STATUSES[fault]
-            return _Response(status, json.dumps({"message": f"simulated {reason}", "reason": reason}).encode())
+            return _refusal(fault)
         try:
             answer = handle(connection.server, method, path, body, query, content)
         except Refused as refused:
@@ -106,6 +109,12 @@ class SimulatedClient(Client):
             return _Response(refused.status, said)
         if fault == "crashed":
             await connection.crash()
+        if fault == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
+            if connection.dead:
+                await asyncio.Event().wait()
+        if fault == "conflicted":
+            return _refusal("conflict")
         if fault == "lost":
             raise aiohttp.ClientConnectionError("no answer")
         return _Response(200, answer)
@@ -166,6 +175,11 @@ class _Response:
 
     def close(self) -> None:
         return None
+
+
+def _refusal(fault: str) -> _Response:
+    status, reason = STATUSES[fault]
+    return _Response(status, json.dumps({"message": f"simulated {reason}", "reason": reason}).encode())
 
 
 class _Watch(_Response):

@@ -210,7 +210,7 @@ def pricing(draw: st.DrawFn) -> tuple[PricingStory, ...]:
 
 windows = st.tuples(moments, st.one_of(st.integers(1, 900), st.integers(1, 10 * HOUR)))
 
-WRITE_FAULTS = ("conflict", "busy", "error", "reset", "lost", "crash", "crashed")
+WRITE_FAULTS = ("conflict", "busy", "error", "reset", "lost", "slow", "conflicted", "crash", "crashed")
 READ_FAULTS = ("busy", "error", "reset", "crash")
 LAGGING = ("pods", "persistentvolumeclaims", "nodes", "pricebooks", "modeldeployments", "coststatements")
 

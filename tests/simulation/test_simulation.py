@@ -69,6 +69,12 @@ A_CLAIM_WHOSE_DELETION_IS_SEEN_AFTER_ITS_POD_IS_GONE = History(
 """The claim held its storage until the pod that mounts it had ended, which nobody can tell once the pod is gone."""
 
 
+A_CLAIM_WHOSE_DELETION_IS_SEEN_WHILE_A_PAGE_IS_WRITTEN = replace(
+    A_CLAIM_WHOSE_DELETION_IS_SEEN_AFTER_ITS_POD_IS_GONE,
+    trouble=Trouble(pages=((5, "slow"),), lags=(("persistentvolumeclaims", 1, 8 * HOUR, 5),)),
+)
+"""Its end is known when the pod is let go of, and was not when the page was made."""
+
 AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble(outages=((5400, 120),)))
 """In the second in which the simulation ends: it has to end then."""
 
@@ -79,6 +85,7 @@ AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble
 @example(RESIZED_WHILE_THE_WATCH_IS_LATE)
 @example(FINISHED_LONG_BEFORE_IT_WAS_DELETED)
 @example(A_DELETION_CONFLICTS)
+@example(A_CLAIM_WHOSE_DELETION_IS_SEEN_WHILE_A_PAGE_IS_WRITTEN)
 @example(AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER)
 def test_any_history_is_exact(history: History) -> None:
     if shrinking.over(history):

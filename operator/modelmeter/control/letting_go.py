@@ -69,19 +69,23 @@ class LettingGo:
     def _outlasted(self, account: Account, item: Pod | Claim, unseen: frozenset[str]) -> bool:
         """Whether a pod has to stay for a claim that it mounts.
 
-        So has one of a deleted model until the end of its claims is seen, which is not before the pod's own; and one
-        whose own claim, which goes with it, does not carry our finalizer yet.
+        So has one of a deleted model until the end of its claims, which is not before the pod's own, is on the page;
+        and one whose own claim, which goes with it, does not carry our finalizer yet.
         """
         if not isinstance(item, Pod):
             return False
         mounted, own = claims_of(item), own_claims_of(item)
         if not unseen.isdisjoint(mounted) and not account.gone:
             return True
+        settled = account.page.settled if account.page else {}
         for metadata in (claim.metadata for claim in self._belongings.claims(account)):
+            if not is_child(metadata) or metadata.name not in mounted:
+                continue
             # Where nobody tears down a model that is gone, its pod's own claim goes only after the pod.
             goes = account.deleted is not None and not (account.gone and metadata.name in own)
-            waits = goes or METERING_FINALIZER not in metadata.finalizers
-            if waits and is_child(metadata) and metadata.deletion_timestamp is None and metadata.name in mounted:
+            if goes and metadata.uid not in settled:
+                return True
+            if METERING_FINALIZER not in metadata.finalizers and metadata.deletion_timestamp is None:
                 return True
         return False
 

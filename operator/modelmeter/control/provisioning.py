@@ -20,7 +20,7 @@ from modelmeter.control.pruning import prune_templates
 from modelmeter.control.removing import remove_children
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, Conflict, NotFound
+from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
 from modelmeter.provision.labels import child_labels
@@ -139,8 +139,9 @@ class Provisioning:
         Answers whether that generation is what the ModelDeployment is now: what a late watch shows is not built up once
         more, though it may have caught up meanwhile.
         """
+        if LEDGER_FINALIZER in account.finalizers:
+            return await self._is_there(account, generation)
         ref = account.ref
-        where = path("ModelDeployment", ref.namespace, ref.name)
         body = {
             "apiVersion": API_VERSION,
             "kind": "ModelDeployment",
@@ -152,16 +153,21 @@ class Provisioning:
             },
         }
         try:
-            if LEDGER_FINALIZER not in account.finalizers:
-                return _is_now(ref.uid, generation, await self._client.apply(where, body))
-            return _is_now(ref.uid, generation, await self._client.get(where, METADATA_ONLY))
-        except (NotFound, Conflict):
-            return False
+            answer = await self._client.apply(path("ModelDeployment", ref.namespace, ref.name), body)
         except ClusterError as error:
-            # 422: what is being deleted takes no finalizer.
-            if error.status == 422 and not _is_now(ref.uid, generation, await self._client.get(where, METADATA_ONLY)):
+            # It is gone, another by now, or being deleted; else we have to try again, whether it was done or not.
+            if error.status in (404, 409, 422) and not await self._is_there(account, generation):
                 return False
             raise
+        return _is_now(ref.uid, generation, answer)
+
+    async def _is_there(self, account: Account, generation: int) -> bool:
+        ref = account.ref
+        try:
+            answer = await self._client.get(path("ModelDeployment", ref.namespace, ref.name), METADATA_ONLY)
+        except NotFound:
+            return False
+        return _is_now(ref.uid, generation, answer)
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
         """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
