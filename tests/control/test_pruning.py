@@ -10,7 +10,7 @@ import pytest
 
 from modelmeter.control.pruning import prune_templates
 from modelmeter.control.view import View
-from modelmeter.meter.objects import Bare, Pod
+from modelmeter.meter.objects import Bare, Deployment, Pod
 from modelmeter.provision.device_claim import KIND, template_name
 from modelmeter.provision.labels import child_labels, labels
 from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
@@ -36,20 +36,25 @@ def metadata(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "uid": f"uid-of-{name}", "namespace": "search", "resourceVersion": "1", **more}
 
 
-def pruned(*pods: dict[str, Any], templates: tuple[str, ...] = (OLD, template_name(MODEL))) -> tuple[bool, list[str]]:
-    """Whether some are left, and what was deleted."""
+def pruned(
+    *pods: dict[str, Any],
+    templates: tuple[str, ...] = (OLD, template_name(MODEL)),
+    made_of: str = template_hash(MODEL),
+) -> tuple[bool, list[str]]:
+    """Whether some are left, and what was deleted; the Deployment is of some spec, as these pods are."""
     server = Deletes()
     view = View(server, lambda *_: None, lambda *_: None)  # type: ignore[arg-type]
     for name in templates:
         view.children[KIND].replace(None, msgspec.convert({"metadata": metadata(name, labels=labels(MODEL))}, Bare))
-    for pod in pods:
-        view.pods.replace(None, msgspec.convert({"metadata": pod}, Pod))
+    view.children["Deployment"].replace(None, msgspec.convert({"metadata": pod("intent", made_of)}, Deployment))
+    for item in pods:
+        view.pods.replace(None, msgspec.convert({"metadata": item}, Pod))
     left = asyncio.run(prune_templates(server, view, MODEL))  # type: ignore[arg-type]
     return left, server.paths
 
 
 def pod(name: str, made_of: str) -> dict[str, Any]:
-    """A pod of some spec."""
+    """A pod, or the Deployment, of some spec."""
     return metadata(name, labels=labels(MODEL), annotations={TEMPLATE_HASH: made_of})
 
 
@@ -63,6 +68,10 @@ def test_the_spec_s_own_template_stays() -> None:
 
 def test_an_older_one_stays_while_a_pod_of_an_older_spec_does() -> None:
     assert pruned(CURRENT, pod("old", "older")) == (True, [])
+
+
+def test_an_older_one_stays_while_the_deployment_would_make_such_a_pod() -> None:
+    assert pruned(made_of="older") == (True, [])
 
 
 @pytest.mark.parametrize("pods", [(), (CURRENT,)], ids=["scaled to zero", "rolled out"])

@@ -12,10 +12,7 @@ from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
 
 
 async def prune_templates(client: Client, view: View, model: ModelDeployment) -> bool:
-    """Delete them once no pod of an older spec is left; whether some are left.
-
-    Until then such a pod may have to be made again, and its claim of the template.
-    """
+    """Delete them once no pod of an older spec is left, nor a Deployment that would make one; whether some are left."""
     whose = model.namespace, model.name, model.uid
     wanted = {template["metadata"]["name"] for template in claim_templates(model)}
     found = (template.metadata for template in view.children[KIND].of(*whose) if is_child(template.metadata))
@@ -23,8 +20,9 @@ async def prune_templates(client: Client, view: View, model: ModelDeployment) ->
     if not superseded:
         return False
     current = template_hash(model)
-    pods = (pod.metadata for pod in view.pods.of(*whose) if is_child(pod.metadata))
-    if any(metadata.annotations.get(TEMPLATE_HASH) != current for metadata in pods):
+    deployments = (deployment.metadata for deployment in view.children["Deployment"].of(*whose))
+    pods = (pod.metadata for pod in view.pods.of(*whose))
+    if any(is_child(user) and user.annotations.get(TEMPLATE_HASH) != current for user in (*deployments, *pods)):
         return True
     for metadata in superseded:
         await client.delete(path(KIND, metadata.namespace, metadata.name), metadata.uid)
