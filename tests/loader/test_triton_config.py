@@ -48,10 +48,10 @@ def test_what_the_spec_says_arrives(configs: dict[str, pb.ModelConfig]) -> None:
     bert = configs["search-intent-bert"]
     assert {config.max_batch_size for config in configs.values()} == {6}
     assert [(group.kind, group.count) for group in bert.instance_group] == [(pb.ModelInstanceGroup.KIND_GPU, 3)]
-    # Both waits together are what the spec allows.
+    # A request waits once, and no queue has a policy.
     waits = [configs[f"search-intent-{part}"].dynamic_batching for part in ("tokenizer", "bert")]
-    assert [wait.max_queue_delay_microseconds for wait in waits] == [140, 560]
-    assert bert.dynamic_batching.default_queue_policy.max_queue_size == 6 * triton_config.QUEUED_BATCHES
+    assert [wait.max_queue_delay_microseconds for wait in waits] == [0, 700]
+    assert not any(wait.HasField("default_queue_policy") for wait in waits)
     # The longest warm-up is the longest request.
     assert [entry.inputs["text_tokens"].dims[0] for entry in bert.model_warmup] == [16, 20]
 

@@ -102,8 +102,9 @@ class Batching(Struct):
 
     max_batch_size: Annotated[int, Field(ge=1, le=1024)] = 32
     """Most requests in one batch."""
-    max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 500
-    """How long a request may wait for a batch to fill, in microseconds."""
+    max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """How long a request waits for others before the model, in microseconds; what waits for a busy model anyway shares
+    a batch without it."""
 
 
 class EnvVar(Struct):

@@ -19,7 +19,7 @@ from modelmeter.loader.progress import Say, log
 from modelmeter.loader.spec import LoadResult, LoadSpec
 
 # Raise it when the loader writes other weights or configurations, so that a kept volume is written again.
-LAYOUT: Final = 4
+LAYOUT: Final = 5
 
 
 def load(source: str, destination: Path, spec: LoadSpec, say: Say = log) -> LoadResult:

@@ -38,7 +38,7 @@ class LoadSpec:
     precision: str = "fp32"
     backend: str = "python"
     max_batch_size: int = 32
-    max_queue_delay_microseconds: int = 500
+    max_queue_delay_microseconds: int = 0
     instance_kind: str = "KIND_CPU"
     instance_count: int = 1
     claim_directory: str = "/source"

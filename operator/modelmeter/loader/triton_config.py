@@ -13,11 +13,6 @@ from tritonclient.grpc import model_config_pb2 as pb
 from modelmeter.api.names import bert_name
 from modelmeter.loader.spec import LoadSpec
 
-# Requests that may wait, in batches: beyond it Triton refuses at once rather than queue without end.
-QUEUED_BATCHES: Final = 64
-# A request may wait for others once as long as the spec says, in two places: a fifth of it before the tokenizer, where
-# to share a call saves little.
-TOKENIZER_SHARE: Final = 5
 LENGTHS: Final = (16, 32, 64, 128, 256, 512)
 
 STRING, INT32, FP32 = pb.TYPE_STRING, pb.TYPE_INT32, pb.TYPE_FP32
@@ -33,17 +28,16 @@ def tokenizer_name(name: str) -> str:
 
 
 def tokenizer(spec: LoadSpec) -> Any:
-    """Return the ModelConfig of the tokenizer; it always runs on the CPU."""
-    delay = spec.max_queue_delay_microseconds // TOKENIZER_SHARE
-    config = _model(tokenizer_name(spec.name), "python", spec, TEXTS, TOKENS, delay)
+    """Return the ModelConfig of the tokenizer; it always runs on the CPU, and waits for nobody."""
+    config = _model(tokenizer_name(spec.name), "python", spec, TEXTS, TOKENS)
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
     return config
 
 
 def bert(spec: LoadSpec, threads: int) -> Any:
     """Return the ModelConfig of the encoder, warmed up at each usual length; threads: of an instance on the CPU."""
-    delay = spec.max_queue_delay_microseconds - spec.max_queue_delay_microseconds // TOKENIZER_SHARE
-    config = _model(bert_name(spec.name), spec.backend, spec, TOKENS, SCORES, delay)
+    config = _model(bert_name(spec.name), spec.backend, spec, TOKENS, SCORES)
+    config.dynamic_batching.max_queue_delay_microseconds = spec.max_queue_delay_microseconds
     if spec.backend == "onnxruntime":
         config.platform = "onnxruntime_onnx"
         config.default_model_filename = "model.onnx"
@@ -94,11 +88,12 @@ def to_text(config: Any) -> str:
     return str(text_format.MessageToString(config))
 
 
-def _model(name: str, backend: str, spec: LoadSpec, inputs: Tensors, outputs: Tensors, delay_microseconds: int) -> Any:
+def _model(name: str, backend: str, spec: LoadSpec, inputs: Tensors, outputs: Tensors) -> Any:
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=spec.max_batch_size)
     _declare(config, inputs, outputs)
-    config.dynamic_batching.max_queue_delay_microseconds = delay_microseconds
-    config.dynamic_batching.default_queue_policy.max_queue_size = QUEUED_BATCHES * spec.max_batch_size
+    # Without a queue policy: under any, Triton prepares no batch before an instance is idle, and now and then misses
+    # that one is, until half a second has passed.
+    config.dynamic_batching.SetInParent()
     return config
 
 
