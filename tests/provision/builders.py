@@ -61,6 +61,24 @@ IMAGE: dict[str, Any] = {
 }
 
 
+PROMETHEUS = "http://prometheus.monitoring:9090"
+QUEUE: dict[str, Any] = {"max": 4, "metric": "queueMicroseconds", "target": 20000}
+
+
+def serving(**parts: Any) -> dict[str, Any]:
+    """A spec with these parts of spec.serving."""
+    return {"model": {"source": "pvc://models/minilm"}, "serving": parts}
+
+
+EXTRAS: tuple[dict[str, Any], ...] = (
+    serving(autoscaling={"min": 2, "max": 8, "metric": "cpu", "target": 70}, disruptionBudget={}),
+    serving(autoscaling={**QUEUE, "scaleDownSeconds": 60}, disruptionBudget={"maxUnavailable": "25%"}),
+    serving(autoscaling={**QUEUE, "keda": {"prometheusAddress": PROMETHEUS}}),
+    serving(autoscaling={**QUEUE, "min": 0, "keda": {"prometheusAddress": PROMETHEUS, "wakeQuery": "rate(asked[1m])"}}),
+)
+"""Specs that ask for optional children: each metric, each autoscaler, budgets as a number and a percentage."""
+
+
 def model(spec: dict[str, Any] | None = None) -> ModelDeployment:
     """A ModelDeployment; without a spec the smallest there is."""
     return model_deployment(

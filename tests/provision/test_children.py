@@ -16,11 +16,11 @@ from modelmeter.api.compute import Resources
 from modelmeter.api.crd import structural
 from modelmeter.errors import SpecError
 from modelmeter.loader.spec import LoadSpec
-from modelmeter.provision.children import desired
+from modelmeter.provision.children import EXTRA_KINDS, desired, extras
 from modelmeter.provision.config_map import model_json
 from modelmeter.provision.labels import selector, selector_labels
 from modelmeter.provision.workload import LOADER_IMAGE, TEMPLATE_HASH, deployment, template_hash
-from tests.provision.builders import FULL, model
+from tests.provision.builders import EXTRAS, FULL, PER_REPLICA, PROMETHEUS, QUEUE, model, serving
 from tests.provision.golden import golden_files
 
 
@@ -212,6 +212,39 @@ def test_our_term_stands_beside_the_user_s() -> None:
     affinity = found["spec"]["template"]["spec"]["affinity"]
     assert affinity["nodeAffinity"] == {"any": 1}
     assert [term["topologyKey"] for term in affinity["podAffinity"][REQUIRED]] == ["zone", "kubernetes.io/hostname"]
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"autoscaling": {**QUEUE, "min": 5}}, "spec.serving.autoscaling: min must not be above max"),
+        ({"autoscaling": {**QUEUE, "min": 0}}, "spec.serving.autoscaling: min 0 needs keda with a wakeQuery"),
+        (
+            {"autoscaling": {**QUEUE, "metric": "cpu", "keda": {"prometheusAddress": PROMETHEUS}}},
+            "spec.serving.autoscaling: keda scales by metric queueMicroseconds",
+        ),
+        (
+            {"autoscaling": {**QUEUE, "keda": {"prometheusAddress": "prometheus"}}},
+            "spec.serving.autoscaling.keda.prometheusAddress: prometheusAddress must be a URL",
+        ),
+        ({"disruptionBudget": {"maxUnavailable": 0}}, "and more than 0"),
+        ({"disruptionBudget": {"maxUnavailable": "101%"}}, "and more than 0"),
+    ],
+    ids=str,
+)
+def test_an_autoscaler_or_budget_that_cannot_work_names_its_field(part: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(words)):
+        model(serving(**part))
+
+
+def test_neither_autoscaler_nor_budget_unless_asked_for() -> None:
+    assert all(extras(model(spec)) == () for spec in (None, FULL, PER_REPLICA))
+    assert {child["kind"] for spec in EXTRAS for child in extras(model(spec))} == set(EXTRA_KINDS)
+
+
+def test_neither_autoscaler_nor_budget_restarts_pods() -> None:
+    plain, *others = (template_hash(model(spec)) for spec in (serving(), *EXTRAS))
+    assert set(others) == {plain}
 
 
 def test_children_are_plain_yaml() -> None:

@@ -78,6 +78,11 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ),
     ("Terminating", seen(deleting=True, pods=(), claim=None), "Ready", "False", "waits for its last CostStatement"),
     ("ScaledToZero", seen(desired=0, pods=()), "Available", "False", "spec.serving.replicas"),
+    ("ScaledToZero", seen(desired=0, pods=(), wakes=True), "Available", "False", "KEDA brings one back once"),
+    (
+        "ApplyRefused", seen(apply_error="NoSuchKind: this cluster has no ScaledObject of keda.sh/v1alpha1"),
+        "Ready", "False", "install KEDA, or take spec.serving.autoscaling.keda out",
+    ),
     (
         "SourceClaimNotFound",
         seen(pods=(pending('persistentvolumeclaim "models" not found'),)),

@@ -27,6 +27,9 @@ KINDS = {
     "resourceclaims": "ResourceClaim",
     "resourceslices": "ResourceSlice",
     "resourceclaimtemplates": "ResourceClaimTemplate",
+    "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "scaledobjects": "ScaledObject",
+    "poddisruptionbudgets": "PodDisruptionBudget",
 }
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from modelmeter.api import image_source
+from modelmeter.api.autoscaling import Autoscaling, DisruptionBudget
 from modelmeter.api.base import Struct, rule, rules
 from modelmeter.api.compute import ENOUGH, Resources
 from modelmeter.api.gpu import Gpu
@@ -126,7 +127,11 @@ class Serving(Struct):
     """How the model is served."""
 
     replicas: Annotated[int, Field(ge=0, le=500)] = 1
-    """Triton pods; `kubectl scale` changes it."""
+    """Triton pods; `kubectl scale` changes it, and so does autoscaling."""
+    autoscaling: Autoscaling | None = None
+    """Lets Kubernetes set replicas by what they have to do; not given: they stay as they are set."""
+    disruption_budget: DisruptionBudget | None = None
+    """A PodDisruptionBudget; leave it out where another one covers the pods already, for two refuse every eviction."""
     image: Annotated[str, Field(min_length=1, max_length=512)] = "nvcr.io/nvidia/tritonserver:25.10-py3"
     """Triton image."""
     gpu: Gpu = Gpu()

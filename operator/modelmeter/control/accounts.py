@@ -37,6 +37,11 @@ class Account:
     apply_error: str | None = None
     apply_failed: bool = False
     """Whether the last pass over the children failed, in whatever way."""
+    extras: set[tuple[str, str]] = field(default_factory=set)
+    """Kind and name of each optional child that may exist."""
+    extras_error: str | None = None
+    """Why the API server refuses one of them."""
+    extras_failed: bool = False
     pods_error: str | None = None
     """Why the API server refuses its pods, in its own words."""
     metering_error: str | None = None

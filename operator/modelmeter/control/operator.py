@@ -22,6 +22,7 @@ from modelmeter.control.adopting import Adopting
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.capturing import Capturing
 from modelmeter.control.counting import Counting
+from modelmeter.control.extras import Extras
 from modelmeter.control.guarding import Guarding
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
@@ -78,6 +79,7 @@ class Operator:
         self.provisioning = Provisioning(
             client, self.view, self.accounts, settings.loader_image, self._news, self.metering.queue.add
         )
+        self.extras = Extras(client, self.accounts, self._news)
         self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
@@ -111,6 +113,7 @@ class Operator:
                 self.view.run(),
                 self.metering.queue.run(self._settings.metering_workers),
                 self.provisioning.queue.run(self._settings.apply_workers),
+                self.extras.queue.run(self._settings.apply_workers),
                 self.capturing.queue.run(self._settings.capture_workers),
                 self.adopting.queue.run(self._settings.adopt_workers),
                 self.probing.queue.run(self._settings.apply_workers),
@@ -185,6 +188,7 @@ class Operator:
             self._usage_changed(kind, item, gone=False)
         if not account.gone:
             self.provisioning.queue.add(uid)
+            self.extras.queue.add(uid)
             self.publishing.queue.add(uid, urgent=True)
 
     def _usage_changed(self, kind: str, item: Pod | Claim, gone: bool) -> None:

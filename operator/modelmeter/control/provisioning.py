@@ -17,6 +17,7 @@ from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import is_child
 from modelmeter.control.facts import refused_pods
 from modelmeter.control.pruning import prune_templates
+from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, said, taken
 from modelmeter.control.removing import remove_children
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
@@ -28,7 +29,6 @@ from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, templa
 
 log = logging.getLogger(__name__)
 
-REFUSED_RETRY_SECONDS: Final = 15.0
 LEFT_RETRY_SECONDS: Final = 30.0
 """How often the children of a model that is deleted are looked for, until none is left that could cost; and templates
 of an older spec, until no pod needs them."""
@@ -103,9 +103,9 @@ class Provisioning:
         Applies nothing where a name is somebody else's: pods must not mount a claim that is not their model's.
         """
         manifests = desired(model, self._loader_image_for(account, model))
-        taken = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
-        if taken:
-            return [_name_taken(manifest) for manifest in taken]
+        others = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
+        if others:
+            return [taken(manifest, "so nothing is applied") for manifest in others]
         failures = []
         for manifest in manifests:
             try:
@@ -116,13 +116,10 @@ class Provisioning:
 
     def _note(self, account: Account, failures: Sequence[ClusterError]) -> None:
         """Say what failed; what may well succeed the next time is said only if it has failed before."""
-        lasting = [failure for failure in failures if not failure.passing or account.apply_failed]
+        error = said(failures, again=account.apply_failed)
         account.apply_failed = bool(failures)
-        error = "; ".join(
-            f"{failure.reason}: {failure.message}" if failure.reason else failure.message for failure in lasting
-        )
-        if (error or None) != account.apply_error:
-            account.apply_error = error or None
+        if error != account.apply_error:
+            account.apply_error = error
             self._changed(account.ref.uid)
 
     def _note_pods(self, account: Account) -> None:
@@ -222,16 +219,6 @@ def _is_now(uid: str, generation: int, answer: bytes) -> bool:
 
 def _key(manifest: dict[str, Any]) -> tuple[str, str]:
     return manifest["kind"], manifest["metadata"]["name"]
-
-
-def _name_taken(manifest: dict[str, Any]) -> ClusterError:
-    kind, name = _key(manifest)
-    return ClusterError(
-        422,
-        "NameTaken",
-        f"{kind} {name} exists and belongs to somebody else, so nothing is applied;"
-        f" give the ModelDeployment another name, or, if the {kind} is yours and nobody needs it, delete it",
-    )
 
 
 def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:

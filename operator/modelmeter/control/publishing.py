@@ -21,6 +21,7 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter import inference, publish
 from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
+from modelmeter.provision.autoscaler import wakes
 from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.claim import one_node
 from modelmeter.provision.labels import selector
@@ -98,7 +99,7 @@ class Publishing:
             now=now,
             template_hash=template_hash(model) if model else "",
             spec_error=account.spec_error,
-            apply_error=account.apply_error,
+            apply_error="; ".join(filter(None, (account.apply_error, account.extras_error))) or None,
             pods_error=account.pods_error,
             source_claim=source_claim(model) if model else "",
             source_image=source_image(model) if model else "",
@@ -117,6 +118,7 @@ class Publishing:
             unpriced=publish.unpriced_items(page, facts.holdings, tariff, now) if page else (),
             deleting=account.deleted is not None,
             one_node=model is not None and one_node(model),
+            wakes=model is not None and wakes(model),
         )
         account.conditions = conditions(observed, account.conditions, now)
         shown = account.published

@@ -59,6 +59,14 @@ def _apply_refused(seen: Observed) -> str | None:
     return with_remedy(seen.apply_error, APPLY) if seen.apply_error else None
 
 
+def _scaled_to_zero(seen: Observed) -> str | None:
+    if seen.desired or seen.spec_error:
+        return None
+    if seen.wakes:
+        return "there are no replicas; KEDA brings one back once spec.serving.autoscaling.keda.wakeQuery is above 0"
+    return "no replicas are asked for; set spec.serving.replicas"
+
+
 def _triton_not_answering(seen: Observed) -> str | None:
     if seen.triton is None or seen.triton[0]:
         return None
@@ -112,15 +120,7 @@ CHAIN: Final = (
     Check("SpecInvalid", READY, lambda seen: seen.spec_error),
     Check("Terminating", READY, _terminating, problem=False),
     Check("ApplyRefused", READY, _apply_refused),
-    Check(
-        "ScaledToZero",
-        AVAILABLE,
-        lambda seen: (
-            None if seen.desired or seen.spec_error else "no replicas are asked for; set spec.serving.replicas"
-        ),
-        problem=False,
-        settled=True,
-    ),
+    Check("ScaledToZero", AVAILABLE, _scaled_to_zero, problem=False, settled=True),
     Check("SourceClaimNotFound", MODEL_AVAILABLE, placement.source_claim_not_found),
     Check("ClaimTerminating", SCHEDULED, placement.claim_terminating),
     Check("ClaimPending", MODEL_AVAILABLE, placement.claim_pending),

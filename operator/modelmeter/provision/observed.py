@@ -85,6 +85,8 @@ class Observed:
     deleting: bool = False
     one_node: bool = False
     """All replicas have to be where their claim is mounted."""
+    wakes: bool = False
+    """An autoscaler takes the last replica, and brings one back once somebody asks."""
 
     def held(self) -> Iterator[PodFacts]:
         """Pods that are here to stay."""

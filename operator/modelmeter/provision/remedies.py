@@ -9,6 +9,7 @@ FIELD: Final = "change what it names, by its name in spec.serving or spec.storag
 
 APPLY: Final = (
     ("belongs to somebody else", ""),  # says it itself
+    ("has no ScaledObject", "install KEDA, or take spec.serving.autoscaling.keda out (min then has to be 1 or more)"),
     ("exceeded quota", "raise the namespace's ResourceQuota, or ask for less in spec"),
     ("only dynamically provisioned pvc", "set spec.storage.size back, or let the StorageClass allowVolumeExpansion"),
     ("is forbidden: User ", "give the operator its ClusterRole again: helm upgrade, or kubectl apply its manifest"),
