@@ -85,6 +85,7 @@ def kube_controller_manager(layout: Layout) -> Command:
         f"--root-ca-file={layout.authority}",
         "--controllers=*",
         "--concurrent-gc-syncs=40",
+        "--horizontal-pod-autoscaler-sync-period=1s",
     ]
 
 

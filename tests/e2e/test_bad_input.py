@@ -12,6 +12,7 @@ from tests.cluster.user import MODELS, User, model
 
 pytestmark = pytest.mark.e2e
 
+QUEUE = {"max": 2, "metric": "queueMicroseconds", "target": 20000}
 REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("no source", {"model": {}}, ("spec.model.source", "Required value")),
     ("an unknown field", {"serving": {"replica": 2}}, ('unknown field "spec.serving.replica"',)),
@@ -79,6 +80,43 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         "an affinity whose terms are none",
         {"serving": {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": "hostname"}}}},
         ("spec.serving.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution", "must be of type array"),
+    ),
+    (
+        "fewer at most than at least",
+        {"serving": {"autoscaling": {"min": 3, "max": 2, "metric": "cpu", "target": 70}}},
+        ("spec.serving.autoscaling", "min must not be above max"),
+    ),
+    (
+        "no replicas without anybody to bring one back",
+        {"serving": {"autoscaling": {"min": 0, "max": 2, "metric": "cpu", "target": 70}}},
+        ("spec.serving.autoscaling", "min 0 needs keda with a wakeQuery", "or set min to 1"),
+    ),
+    (
+        "no replicas, and nothing that counts without them",
+        {"serving": {"autoscaling": {**QUEUE, "min": 0, "keda": {"prometheusAddress": "http://prometheus:9090"}}}},
+        ("spec.serving.autoscaling", "min 0 needs keda with a wakeQuery"),
+    ),
+    (
+        "a metric that KEDA is not given",
+        {"serving": {"autoscaling": {**QUEUE, "metric": "cpu", "keda": {"prometheusAddress": "http://prometheus"}}}},
+        ("spec.serving.autoscaling", "keda scales by metric queueMicroseconds"),
+    ),
+    (
+        "a Prometheus that is no URL",
+        {"serving": {"autoscaling": {**QUEUE, "keda": {"prometheusAddress": "prometheus:9090"}}}},
+        ("spec.serving.autoscaling.keda.prometheusAddress", "must be a URL such as"),
+    ),
+    ("an unknown metric", {"serving": {"autoscaling": {**QUEUE, "metric": "gpu"}}}, ('"cpu", "queueMicroseconds"',)),
+    ("no target", {"serving": {"autoscaling": {"max": 2, "metric": "cpu"}}}, ("autoscaling.target", "Required value")),
+    (
+        "a budget that no drain could keep",
+        {"serving": {"disruptionBudget": {"maxUnavailable": 0}}},
+        ("spec.serving.disruptionBudget.maxUnavailable", "and more than 0"),
+    ),
+    (
+        "a budget that is neither a number nor a percentage",
+        {"serving": {"disruptionBudget": {"maxUnavailable": "half"}}},
+        ("spec.serving.disruptionBudget.maxUnavailable", 'a percentage such as "25%"'),
     ),
     (
         "GPUs where the loader would hold them too",

@@ -52,10 +52,10 @@ def gpu_seconds(pages: list[dict[str, Any]]) -> int:
     return lines + spans + int(last["carried"].get("usage", {}).get("gpu", 0))
 
 
-def check_status(user: User, watcher: PodWatcher) -> dict[str, Any]:
+def check_status(user: User, watcher: PodWatcher, name: str = NAME) -> dict[str, Any]:
     """The status, once its figures are younger than the last change; equal to the watcher's sum to the second."""
     quiet = datetime.now(UTC) + timedelta(seconds=2)
-    status = user.wait_as_of(NAME, quiet)
+    status = user.wait_as_of(name, quiet)
     as_of = datetime.fromisoformat(status["cost"]["asOf"])
     assert int(status["usage"]["gpuSeconds"]) == watcher.gpu_seconds(until=as_of)
     return status

@@ -54,6 +54,18 @@ def test_the_operators_token_changes_nobodys_workloads(user: User, installed: Pa
     assert "the operator changes no resourceclaimtemplates but those of its models" in said
 
 
+def test_the_operators_token_changes_nobodys_autoscalers_and_budgets(user: User, installed: Path) -> None:
+    user.apply(DEPLOYMENT)
+    user.kubectl("autoscale", "deployment/shop", "--max=2")
+    user.kubectl("create", "poddisruptionbudget", "shop", "--selector=app=shop", "--max-unavailable=1")
+    for kind in ("horizontalpodautoscalers", "poddisruptionbudgets"):
+        for said in (
+            denied(user, installed, "delete", kind, "shop"),
+            denied(user, installed, "patch", kind, "shop", "--type=merge", "-p", '{"spec": {"maxReplicas": 9}}'),
+        ):
+            assert f"the operator changes no {kind} but those of its models" in said
+
+
 def test_of_what_was_labelled_by_hand_it_changes_its_own_notes_only(user: User, installed: Path) -> None:
     idle(user, "guarded")
     user.apply(labelled("ours", "guarded"))
