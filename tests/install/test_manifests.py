@@ -56,12 +56,25 @@ def test_the_examples_cost_what_the_price_book_says(capsys: pytest.CaptureFixtur
     assert hour["operations"].startswith("0.41666")
 
 
+def test_what_autoscaling_may_cost_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(MANIFESTS / "examples/3-full.yaml")
+    cost = estimate(capsys, file, "--prices", str(PRICES))
+    hour = {name: Decimal(amount) for name, amount in cost["perHour"].items()}
+    # 3 replicas are asked for, 0 to 6 are allowed.
+    low, high = (Decimal(cost["perHourAutoscaled"][name]) for name in ("min", "max"))
+    assert low == pytest.approx(hour["total"] - hour["compute"])
+    assert high == pytest.approx(hour["total"] + hour["compute"])
+    assert main(["estimate", file, "--prices", str(PRICES)]) == 0
+    assert "spec.serving.autoscaling lets an hour cost between 4" in capsys.readouterr().out
+
+
 def test_the_full_example_has_every_field() -> None:
     spec = yaml.safe_load((MANIFESTS / "examples/3-full.yaml").read_text())["spec"]
     every = ModelDeploymentSpec.model_validate(spec).model_dump(by_alias=True)
     assert {name: set(part) for name, part in spec.items()} == {name: set(part) for name, part in every.items()}
-    for part in ("gpu", "resources", "batching"):
+    for part in ("gpu", "resources", "batching", "autoscaling", "disruptionBudget"):
         assert set(spec["serving"][part]) == set(every["serving"][part])
+    assert set(spec["serving"]["autoscaling"]["keda"]) == set(every["serving"]["autoscaling"]["keda"])
 
 
 @pytest.mark.parametrize("instance", GPU_OF)

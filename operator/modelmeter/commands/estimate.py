@@ -6,7 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,8 +79,11 @@ def _model(model: ModelDeployment, tariffs: dict[str, Tariff], output: str, now:
     terms = hourly_terms(model, tariff, now)
     hour, month = parts(terms), parts(terms, HOURS_PER_MONTH)
     unpriced = [term.name for term in terms if term.amount is None]
+    between = _autoscaled(model, tariff, now)
     if output == "json":
         answer = {"currency": tariff.currency, "perHour": sums_json(hour), "perMonth": sums_json(month)}
+        if between:
+            answer["perHourAutoscaled"] = sums_json(between)
         return json.dumps({**answer, "items": items_json(_rows(terms)), "unpriced": unpriced})
     lines = [
         f"{model.name}: {model.spec.serving.replicas} replicas for one hour",
@@ -90,12 +95,27 @@ def _model(model: ModelDeployment, tariffs: dict[str, Tariff], output: str, now:
         lines.append(
             f"each device of DeviceClass {gpu.device_class_name} is counted as a whole GPU; a MIG device costs less"
         )
+    if between:
+        low, high = sums_json(between).values()
+        lines.append(f"spec.serving.autoscaling lets an hour cost between {low} and {high} {tariff.currency}")
     if unpriced:
         lines.append(
             f"without {', '.join(unpriced)}: no rate of PriceBook {name} covers it."
             " Rates may match what serving.gpu.product, serving.nodeSelector and storage.storageClassName say"
         )
     return "\n".join(lines)
+
+
+def _autoscaled(model: ModelDeployment, tariff: Tariff, now: datetime) -> dict[str, Fraction]:
+    """The total of an hour with `min` and with `max` replicas; empty where nobody scales the model."""
+    serving = model.spec.serving
+    if serving.autoscaling is None:
+        return {}
+    totals = {}
+    for name, replicas in (("min", serving.autoscaling.min), ("max", serving.autoscaling.max)):
+        spec = model.spec.model_copy(update={"serving": serving.model_copy(update={"replicas": replicas})})
+        totals[name] = parts(hourly_terms(replace(model, spec=spec), tariff, now))["total"]
+    return totals
 
 
 def _rows(terms: Iterable[Term]) -> list[Row]:
