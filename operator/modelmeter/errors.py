@@ -3,6 +3,7 @@
     ModelmeterError
     ├── SpecError         a field of a resource cannot work; names the field
     ├── LoadError         a model could not be fetched, read or converted
+    ├── BenchmarkError    a server could not be measured
     ├── LedgerError       an invariant of the ledger would be broken; nothing is written
     │   └── UnmeterableError  an object says something that the ledger does not understand
     └── ClusterError      the API server refused or did not answer
@@ -37,6 +38,15 @@ class SpecError(ModelmeterError):
 
 class LoadError(ModelmeterError):
     """A model could not be fetched, read or converted; `remedy` says what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+class BenchmarkError(ModelmeterError):
+    """A server could not be measured; `remedy` says what to do."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message}; {remedy}")

@@ -40,7 +40,8 @@ def configs(checkpoint: Path, tmp_path: Path) -> dict[str, pb.ModelConfig]:
 
 
 def test_each_file_says_what_was_built(configs: dict[str, pb.ModelConfig]) -> None:
-    built = [triton_config.tokenizer(SPEC), triton_config.bert(SPEC, threads=3), triton_config.ensemble(SPEC)]
+    ensemble = triton_config.ensemble(SPEC, SPEC.labels)
+    built = [triton_config.tokenizer(SPEC), triton_config.bert(SPEC, threads=3), ensemble]
     assert configs == {config.name: config for config in built}
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from modelmeter.api import image_source
 from modelmeter.api.autoscaling import Autoscaling, DisruptionBudget
 from modelmeter.api.base import Struct, rule, rules
+from modelmeter.api.benchmark import Benchmark
 from modelmeter.api.compute import ENOUGH, Resources
 from modelmeter.api.gpu import Gpu
 from modelmeter.api.placing import DEFAULT_TOLERATIONS, Affinity, Toleration, TopologySpreadConstraint
@@ -273,3 +274,5 @@ class ModelDeploymentSpec(Struct):
     serving: Serving = Serving()
     storage: Storage = Storage()
     pricing: Pricing = Pricing()
+    benchmark: Benchmark | None = None
+    """What to measure of one replica, once for each configuration; not given: nothing."""

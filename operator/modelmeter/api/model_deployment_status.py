@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelmeter.api.base import Struct
-from modelmeter.api.scalars import Instant, Integer, Month
-
-Amount = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
-"""A decimal string, rounded once, half to even."""
+from modelmeter.api.benchmark import Performance
+from modelmeter.api.scalars import Amount, Instant, Integer, Month
 
 
 class Condition(Struct):
@@ -204,3 +202,4 @@ class ModelDeploymentStatus(Struct):
     usage: Usage | None = None
     cost: Cost | None = None
     inference: Inference | None = None
+    performance: Performance | None = None

@@ -31,6 +31,15 @@ so that a copy on another pod says nothing."""
 HELD_AT_FIRST = f"{GROUP}/held-at-first"
 """Annotation on pods: what the pod held when it was first seen, for it may be resized in place; JSON with its `uid`."""
 
+CONFIG_HASH = f"{GROUP}/config-hash"
+"""Annotation on benchmark Jobs: what is measured, see provision/benchmark.py."""
+
+GPU_PRODUCT = f"{GROUP}/gpu-product"
+"""Annotation on benchmark Jobs: the GPU product of the replicas that are measured; empty without GPUs."""
+
+BENCHMARK_OUTCOME = f"{GROUP}/benchmark-outcome"
+"""Annotation on benchmark Jobs: what came of it, as JSON (`Outcome`); the status is made of this."""
+
 FIELD_MANAGER = "modelmeter"
 
 

@@ -97,6 +97,9 @@ INSTANT_MESSAGE: Final = 'must be a moment in UTC with whole seconds, such as "2
 QUANTITY_MESSAGE: Final = 'must be a Kubernetes quantity, such as "500m" or "16Gi"'
 QUANTITY_RULE: Final = rule(f"self.matches('{_cel(QUANTITY_PATTERN)}')", QUANTITY_MESSAGE)
 
+Amount = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?$")]
+"""A decimal string, rounded once, half to even."""
+
 Price = Annotated[
     str, Field(max_length=40, json_schema_extra=rules(PRICE_RULE)), _matches(DECIMAL_PATTERN, PRICE_MESSAGE)
 ]

@@ -84,7 +84,7 @@ def write(checkpoint: Path, repository: Path, spec: LoadSpec, threads: int) -> N
         _write_json(version / "settings.json", {"instances": spec.instance_count, "python": python})
         _vendor("onnxruntime", version / "vendor")
 
-    _model_folder(repository, triton_config.ensemble(spec))
+    _model_folder(repository, triton_config.ensemble(spec, labels))
 
 
 def _labels(spec: LoadSpec, model: Bert) -> tuple[str, ...]:

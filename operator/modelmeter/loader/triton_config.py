@@ -5,6 +5,8 @@ The ensemble NAME joins both. Tokens are padded with -1. NAME-bert is run by the
 Triton's own joins only requests of one shape to a batch, so tokens are then padded to one of a few lengths.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from google.protobuf import text_format
@@ -66,9 +68,10 @@ def lengths(spec: LoadSpec) -> list[int]:
     return [*(length for length in LENGTHS if length < spec.max_sequence_length), spec.max_sequence_length]
 
 
-def ensemble(spec: LoadSpec) -> Any:
-    """Return the ModelConfig of the ensemble that callers see."""
+def ensemble(spec: LoadSpec, labels: Sequence[str]) -> Any:
+    """Return the ModelConfig of the ensemble that callers see; it tells them the labels that are known."""
     config = pb.ModelConfig(name=spec.name, platform="ensemble", max_batch_size=spec.max_batch_size)
+    config.parameters["labels"].string_value = json.dumps(labels, ensure_ascii=False)
     _declare(config, TEXTS, SCORES)
     for member, inputs, outputs in (
         (tokenizer_name(spec.name), TEXTS, TOKENS),

@@ -1,0 +1,77 @@
+"""Which rate to try next: doubling until one fails, then bisection. A pure function of the points so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Final, NamedTuple
+
+PERCENTILE: Final = 95
+CLOSE_ENOUGH: Final = 20
+"""The search ends where the rates that pass and fail differ by a twentieth."""
+MOST_PER_SECOND: Final = 20_000
+"""No higher rate is tried: one process sends no more."""
+
+
+class Point(NamedTuple):
+    """What came of one rate: so many requests, planned within so many seconds. Times in microseconds."""
+
+    requests: int
+    seconds: int
+    p95: int
+    """Of the answered ones, from when they were due; 0 where none was."""
+    failures: int = 0
+    first_failure: str = ""
+    late: int = 0
+    """How late 95 of 100 were begun at the most."""
+    batch: Fraction | None = None
+
+    @property
+    def per_second(self) -> Fraction:
+        """The rate."""
+        return Fraction(self.requests, self.seconds)
+
+    def keeps(self, limit: int) -> bool:
+        """Whether all were answered, and 95 of 100 within `limit`."""
+        return not self.failures and self.p95 <= limit
+
+
+def next_requests(points: Sequence[Point], limit: int, first: int, seconds: int) -> int | None:
+    """How many requests to plan for the next point of so many seconds; None where the search is over."""
+    if not points:
+        return min(max(first, seconds), MOST_PER_SECOND * seconds)
+    good, bad = bracket(points, limit)
+    if good is None:
+        lowest = min(point.requests for point in points)
+        return max(lowest // 2, seconds) if lowest > seconds else None
+    if bad is None:
+        most = MOST_PER_SECOND * seconds
+        return min(good.requests * 2, most) if good.requests < most else None
+    gap = bad.requests - good.requests
+    return (good.requests + bad.requests) // 2 if gap > max(1, good.requests // CLOSE_ENOUGH) else None
+
+
+def bracket(points: Iterable[Point], limit: int) -> tuple[Point | None, Point | None]:
+    """The highest point that keeps the limit, and the lowest above it that does not.
+
+    Points are noisy: one that fails below another that passes counts for nothing.
+    """
+    points = list(points)
+    good = max((point for point in points if point.keeps(limit)), key=lambda point: point.requests, default=None)
+    above = (p for p in points if not p.keeps(limit) and (good is None or p.requests > good.requests))
+    return good, min(above, key=lambda point: point.requests, default=None)
+
+
+def percentile(values: Iterable[int]) -> int:
+    """The 95th percentile by nearest rank; 0 of nothing.
+
+    >>> percentile(range(1, 21))
+    19
+    """
+    ordered = sorted(values)
+    return ordered[rank(len(ordered)) - 1] if ordered else 0
+
+
+def rank(count: int) -> int:
+    """How many of so many must keep the limit."""
+    return -(-count * PERCENTILE // 100)

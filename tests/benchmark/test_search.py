@@ -1,0 +1,68 @@
+"""The search is a function of the points: what would be tried next, and where it ends."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from modelmeter.benchmark.search import MOST_PER_SECOND, Point, bracket, next_requests, percentile, rank
+
+LIMIT = 50_000
+SECONDS = 5
+
+
+def point(requests: int, keeps: bool, failures: int = 0) -> Point:
+    """A point of 5 s."""
+    return Point(requests, SECONDS, LIMIT if keeps else LIMIT + 1, failures)
+
+
+def tried(capacity: int, first: int) -> list[int]:
+    """What is planned of a server that keeps the limit up to so many requests a point."""
+    points: list[Point] = []
+    while requests := next_requests(points, LIMIT, first, SECONDS):
+        points.append(point(requests, requests <= capacity))
+    return [entry.requests for entry in points]
+
+
+def test_it_doubles_and_then_bisects() -> None:
+    assert tried(capacity=450, first=60) == [60, 120, 240, 480, 360, 420, 450, 465]
+
+
+@pytest.mark.parametrize("capacity", [5, 6, 7, 93, 450, 1_000, 77_777])
+@pytest.mark.parametrize("first", [0, 60, 5_000])
+def test_it_ends_within_a_twentieth_of_the_truth(capacity: int, first: int) -> None:
+    plan = tried(capacity, first)
+    points = [point(requests, requests <= capacity) for requests in plan]
+    good, bad = bracket(points, LIMIT)
+    assert good is not None
+    assert bad is not None
+    assert good.requests <= capacity < bad.requests
+    assert bad.requests - good.requests <= max(1, good.requests / 20)
+    assert len(set(plan)) == len(plan) < 30
+
+
+def test_a_server_that_keeps_no_rate_is_asked_down_to_one_a_second() -> None:
+    assert tried(capacity=0, first=60) == [60, 30, 15, 7, 5]
+
+
+def test_no_rate_is_tried_that_one_process_cannot_send() -> None:
+    assert tried(capacity=10**9, first=90_000) == [90_000, MOST_PER_SECOND * SECONDS]
+
+
+def test_a_point_with_a_failure_does_not_pass() -> None:
+    assert not point(60, keeps=True, failures=1).keeps(LIMIT)
+    assert next_requests([point(60, keeps=True, failures=1)], LIMIT, 60, SECONDS) == 30
+
+
+def test_a_failing_point_below_a_passing_one_was_noise() -> None:
+    points = [point(100, True), point(200, False), point(400, True), point(500, False)]
+    good, bad = bracket(points, LIMIT)
+    assert (good, bad) == (points[2], points[3])
+    assert good is not None
+    assert good.per_second == Fraction(80)
+
+
+def test_the_percentile_is_an_observed_latency() -> None:
+    assert [percentile(values) for values in ([], [7], [1, 9], range(1, 101))] == [0, 7, 9, 95]
+    assert [rank(count) for count in (1, 10, 20, 21, 100)] == [1, 10, 19, 20, 95]
