@@ -1,4 +1,4 @@
-"""The command line: `modelmeter run | estimate | load | benchmark | tune | release | verify`."""
+"""The command line: `modelmeter run | estimate | load | benchmark | release | verify`."""
 
 from __future__ import annotations
 

@@ -100,6 +100,15 @@ def test_it_ends_in_time_and_says_so() -> None:
     assert "the server may do more" in told.words(100)
 
 
+def test_one_rate_is_tried_however_little_time_there_is() -> None:
+    plan = Plan(p95_milliseconds=100, seconds_per_point=10, most_seconds=1)
+    found = measured(Queueing(0.08), plan)
+    assert (len(found.points), found.cut_short) == (1, True)
+    told = outcome(found, plan.limit)
+    assert told.inferences_per_second is None
+    assert told.words(100).endswith("; there was no time for lower ones")
+
+
 def test_what_is_not_even_answered_once_is_an_error_with_a_remedy() -> None:
     plan = Plan(p95_milliseconds=100, seconds_per_point=2, most_seconds=30)
     with pytest.raises(BenchmarkError, match=r"not answered: unavailable; .*spec\.model\.labels"):

@@ -10,8 +10,8 @@ import re
 from typing import Final
 
 NAMESPACED: Final = re.compile(
-    r"^(?P<group>/api/v1|/apis/apps/v1|/apis/modelmeter\.dev/v1alpha1)"
-    r"/(?P<kind>pods|persistentvolumeclaims|configmaps|services|deployments|modeldeployments)$"
+    r"^(?P<group>/api/v1|/apis/apps/v1|/apis/batch/v1|/apis/modelmeter\.dev/v1alpha1)"
+    r"/(?P<kind>pods|persistentvolumeclaims|configmaps|services|deployments|jobs|modeldeployments)$"
 )
 BOOKS: Final = "/apis/modelmeter.dev/v1alpha1/pricebooks"
 

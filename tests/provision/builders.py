@@ -60,6 +60,12 @@ IMAGE: dict[str, Any] = {
     "serving": {"gpu": {"count": 0}, "imagePullSecrets": [{"name": "registry"}]},
 }
 
+MEASURED: dict[str, Any] = {
+    **FULL,
+    "model": {**FULL["model"], "labels": ["phones", "$(books) $$"]},
+    "benchmark": {"p95Milliseconds": 50, "texts": ["--text $(HOME)"], "textWords": [8]},
+}
+
 
 PROMETHEUS = "http://prometheus.monitoring:9090"
 QUEUE: dict[str, Any] = {"max": 4, "metric": "queueMicroseconds", "target": 20000}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelmeter.api.model_deployment_status import Condition
-from modelmeter.provision.checks import CHAIN, COST, PROBLEMS
+from modelmeter.provision.checks import BENCHMARK, CHAIN, COST, PROBLEMS
 from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.readiness import conditions, model_status, reason
 from tests.provision.builders import NOW, loaded, pending, pod, seen
@@ -387,4 +387,4 @@ def test_every_reason_is_documented() -> None:
     table = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"]
     documented = [(row[0], row[1], row[2] == "event") for row in rows if len(row) == 4][2:]
-    assert documented == [(check.reason, check.condition, check.problem) for check in (*CHAIN, *COST)]
+    assert documented == [(check.reason, check.condition, check.problem) for check in (*CHAIN, *COST, *BENCHMARK)]

@@ -21,6 +21,7 @@ KINDS = {
     "services": "Service",
     "events": "Event",
     "deployments": "Deployment",
+    "jobs": "Job",
     "modeldeployments": "ModelDeployment",
     "pricebooks": "PriceBook",
     "coststatements": "CostStatement",

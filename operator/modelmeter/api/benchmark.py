@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field
 
@@ -32,6 +32,15 @@ class Benchmark(Struct):
         return tuple(self.text_words) or (() if self.texts else DEFAULT_TEXT_WORDS)
 
 
+class Figures(NamedTuple):
+    """What was measured, as Performance shows it."""
+
+    inferences_per_second: str
+    p95_milliseconds: str
+    batch: str | None
+    measured_at: str
+
+
 class Outcome(Struct):
     """What a benchmark found, as it writes it to its termination log; or why it found nothing."""
 
@@ -56,12 +65,20 @@ class Outcome(Struct):
     measured_at: Instant | None = None
     """When the Job's pod ended."""
 
+    @property
+    def figures(self) -> Figures | None:
+        """What was measured; None where no rate kept the limit, or the moment is not known yet."""
+        if self.inferences_per_second is None or self.p95_milliseconds is None or self.measured_at is None:
+            return None
+        return Figures(self.inferences_per_second, self.p95_milliseconds, self.batch, self.measured_at)
+
     def words(self, p95_milliseconds: int) -> str:
         """What came of a measurement under this limit, in words."""
         if self.inferences_per_second is None:
             failed = f"{self.failures} requests failed, the first with: {self.first_failure}"
             why = failed if self.failures else f"it is {self.p95_milliseconds} ms"
-            return f"no rate keeps a p95 of {p95_milliseconds} ms: at {self.fails_at_per_second} a second {why}"
+            lower = "; there was no time for lower ones" if self.cut_short else ""
+            return f"no rate keeps a p95 of {p95_milliseconds} ms: at {self.fails_at_per_second} a second {why}{lower}"
         notes = (
             (True, f"one replica answers {self.inferences_per_second} texts a second, p95 {self.p95_milliseconds} ms"),
             (self.fails_at_per_second, f"at {self.fails_at_per_second} it misses {p95_milliseconds} ms"),

@@ -44,7 +44,7 @@ class Plan:
     p95_milliseconds: int
     seconds_per_point: int
     most_seconds: int
-    """When no further point begins."""
+    """No point but the first begins that would end later."""
 
     @property
     def limit(self) -> int:
@@ -77,7 +77,7 @@ async def measure(server: Asked, texts: int, plan: Plan, say: Callable[[Point], 
     first = int(seconds / (2 * await _warm_up(server, texts)))
     points: list[Point] = []
     while requests := next_requests(points, plan.limit, first, seconds):
-        if loop.time() - begun + seconds > plan.most_seconds:
+        if points and loop.time() - begun + seconds > plan.most_seconds:
             return Measured(tuple(points), cut_short=True)
         before = await server.executed()
         point = await load(server.ask, requests, seconds, plan.limit)

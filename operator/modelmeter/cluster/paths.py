@@ -15,6 +15,7 @@ PLURALS: Final = {
     "ConfigMap": ("v1", "configmaps"),
     "Service": ("v1", "services"),
     "Event": ("v1", "events"),
+    "Job": ("batch/v1", "jobs"),
     "Deployment": ("apps/v1", "deployments"),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modelmeter.api.benchmark import Outcome
 from modelmeter.api.cost_statement import ModelRef
 from modelmeter.api.model_deployment_status import Condition, ModelDeploymentStatus
 from modelmeter.api.resources import ModelDeployment
@@ -42,6 +43,10 @@ class Account:
     extras_error: str | None = None
     """Why the API server refuses one of them."""
     extras_failed: bool = False
+    benchmark_error: str | None = None
+    """Why the API server does not take its benchmark Job, in its own words."""
+    benchmarks: dict[str, Outcome] = field(default_factory=dict)
+    """Name of a benchmark Job to what its pod found and is not noted on the Job yet."""
     pods_error: str | None = None
     """Why the API server refuses its pods, in its own words."""
     metering_error: str | None = None

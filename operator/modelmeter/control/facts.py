@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydantic import ValidationError
+
+from modelmeter.api.benchmark import Outcome
+from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH, GPU_PRODUCT
+from modelmeter.api.scalars import rfc3339
 from modelmeter.meter.lifetime import TERMINAL
-from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Pod, Terminated, Waiting
+from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Pod, Terminated, Waiting
+from modelmeter.provision.benchmark import CONTAINER, JobFacts
 from modelmeter.provision.observed import ClaimFacts, PodFacts
 from modelmeter.provision.pod import LOADER
 from modelmeter.provision.workload import TEMPLATE_HASH
@@ -59,6 +65,43 @@ def claim_facts(claim: Claim) -> ClaimFacts:
         claim.spec.storage_class_name,
         deleting=claim.metadata.deletion_timestamp is not None,
     )
+
+
+def job_facts(entry: Job) -> JobFacts:
+    """What a benchmark Job says about itself; an outcome that cannot be read is none."""
+    annotations = entry.metadata.annotations
+    try:
+        outcome = Outcome.model_validate_json(annotations[BENCHMARK_OUTCOME])
+    except (KeyError, ValidationError):
+        outcome = None
+    ends = [condition for condition in entry.status.conditions if condition.type in ("Complete", "Failed")]
+    end = next((condition for condition in ends if condition.status == "True"), None)
+    return JobFacts(
+        name=entry.metadata.name,
+        uid=entry.metadata.uid,
+        config_hash=annotations.get(CONFIG_HASH, ""),
+        gpu_product=annotations.get(GPU_PRODUCT, ""),
+        outcome=outcome,
+        ended=end.type if end else "",
+        ended_message=end.message if end and end.type == "Failed" else "",
+    )
+
+
+def benchmark_outcome(pod: Pod) -> Outcome:
+    """What a pod that has ended found, by its termination message; why it found nothing where there is none."""
+    status = next((entry for entry in pod.status.container_statuses if entry.name == CONTAINER), ContainerStatus())
+    end = status.state.terminated or Terminated()
+    at = rfc3339(end.finished_at) if end.finished_at else None
+    try:
+        found = Outcome.model_validate_json(end.message)
+    except ValidationError:
+        how = f"exit code {end.exit_code}" if end.finished_at else "no container having run"
+        why = f" ({end.reason})" if end.reason else ""
+        found = Outcome(
+            error=f"pod {pod.metadata.name} ended with {how}{why} and without a result",
+            remedy=f"see kubectl describe pod {pod.metadata.name}, and its log",
+        )
+    return found.model_copy(update={"measured_at": at})
 
 
 def refused_pods(deployment: Deployment) -> str | None:

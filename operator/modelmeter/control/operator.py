@@ -20,6 +20,7 @@ from modelmeter.control import startup
 from modelmeter.control.accounts import Account, Accounts, account_of, priced_since
 from modelmeter.control.adopting import Adopting
 from modelmeter.control.belongings import Belongings
+from modelmeter.control.benchmarking import Benchmarking
 from modelmeter.control.capturing import Capturing
 from modelmeter.control.counting import Counting
 from modelmeter.control.extras import Extras
@@ -67,11 +68,15 @@ class Operator:
         self.metering = Metering(
             client, self.view, self.accounts, self.belongings, sharing, self.statements, clock, self._news, self._ended
         )
+        self.benchmarking = Benchmarking(
+            client, self.view, self.accounts, self.belongings, settings.loader_image, self._news
+        )
         self.publishing = Publishing(
             client,
             self.accounts,
             self.belongings,
             self.metering,
+            self.benchmarking,
             clock,
             settings.status_writes_per_second,
             self.gone,
@@ -118,6 +123,7 @@ class Operator:
                 self.adopting.queue.run(self._settings.adopt_workers),
                 self.probing.queue.run(self._settings.apply_workers),
                 self.counting.run(self._settings.read_workers),
+                self.benchmarking.queue.run(self._settings.adopt_workers),
                 self.publishing.queue.run(1),
                 self.retaining.run(),
                 self.guarding.run(),
@@ -203,9 +209,14 @@ class Operator:
                 self.capturing.pod_changed(account, item)
                 self.probing.pod_changed(account, item, gone)
                 self.counting.pod_changed(item, gone)
+                self.benchmarking.pod_changed(account, item)
 
     def _child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:
         self.provisioning.child_changed(kind, child, gone)
+        account = self.belongings.owner(child.metadata)
+        if kind == "Job" and account is not None:
+            self.benchmarking.queue.add(account.ref.uid)
+            self._news(account.ref.uid)
 
     def _news(self, uid: str) -> None:
         self.publishing.queue.add(uid, urgent=True)

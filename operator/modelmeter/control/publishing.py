@@ -14,6 +14,7 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
+from modelmeter.control.benchmarking import Benchmarking
 from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
 from modelmeter.control.pace import Pace
@@ -50,6 +51,7 @@ class Publishing:
         accounts: Accounts,
         belongings: Belongings,
         metering: Metering,
+        benchmarking: Benchmarking,
         clock: Callable[[], datetime],
         writes_per_second: float,
         gone: Callable[[str], None],
@@ -58,6 +60,7 @@ class Publishing:
         self._accounts = accounts
         self._belongings = belongings
         self._metering = metering
+        self._benchmarking = benchmarking
         self._clock = clock
         self._pace = Pace(writes_per_second)
         self._gone = gone
@@ -69,6 +72,7 @@ class Publishing:
             return
         before = account.published
         status = self.status(account)
+        self._benchmarking.judged(account)
         if before is not None and _same(before, status):
             return
         await self._pace.turn()
@@ -117,6 +121,7 @@ class Publishing:
             currency=page.currency if page else "",
             unpriced=publish.unpriced_items(page, facts.holdings, tariff, now) if page else (),
             deleting=account.deleted is not None,
+            benchmark=self._benchmarking.facts(account),
             one_node=model is not None and one_node(model),
             wakes=model is not None and wakes(model),
         )
@@ -147,6 +152,7 @@ class Publishing:
             if shown
             else None,
             inference=inference.status(page) if page else shown.inference if shown else None,
+            performance=self._benchmarking.performance(account, facts.holdings, tariff, now),
         )
 
     async def _write(self, account: Account, status: ModelDeploymentStatus) -> bool:

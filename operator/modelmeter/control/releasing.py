@@ -18,11 +18,12 @@ from modelmeter.cluster.finalizers import remove_finalizer
 from modelmeter.cluster.listing import items
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
+from modelmeter.control.facts import job_facts
 from modelmeter.control.operator import Operator
 from modelmeter.control.startup import PATIENCE_SECONDS
 from modelmeter.control.view import OURS
 from modelmeter.errors import ClusterError, LedgerError, NotFound
-from modelmeter.meter.objects import Bare, Metadata
+from modelmeter.meter.objects import Bare, Job, Metadata
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,10 @@ async def _post(operator: Operator, account: Account, through: datetime) -> bool
 
 
 async def _free_templates(client: Client) -> None:
-    """Take our finalizer out of the pod templates."""
+    """Take our finalizer out of the pod templates; nobody may change that of a Job, so those that run are ended."""
+    for job in await items(client, path("Job"), Job, labelSelector=f"{OURS},{LABEL_MODEL}"):
+        if not job_facts(job).over:
+            await client.delete(path("Job", job.metadata.namespace, job.metadata.name), job.metadata.uid)
     for item in await items(client, path("Deployment"), dict[str, Any], labelSelector=f"{OURS},{LABEL_MODEL}"):
         metadata = item["metadata"]
         if METERING_FINALIZER in item["spec"]["template"]["metadata"].get("finalizers", ()):

@@ -14,15 +14,16 @@ from modelmeter.meter.objects import Bare, Metadata
 from modelmeter.provision.device_claim import KIND as TEMPLATE
 from modelmeter.provision.labels import child_labels
 
-COSTLY_KINDS: Final = ("Deployment", "PersistentVolumeClaim")
+OF_PODS: Final = ("Deployment", "Job")
+"""They go in the foreground, so that they are gone only after their pods."""
+COSTLY_KINDS: Final = (*OF_PODS, "PersistentVolumeClaim")
 """Children that must be gone before the last page may close."""
 
 
 async def remove_children(client: Client, ref: ModelRef) -> bool:
     """Delete the children; whether any is left that could still cost.
 
-    They are found by a consistent list: what was applied a moment ago is among them. The Deployment goes in the
-    foreground, so that it is gone only after its pods.
+    They are found by a consistent list: what was applied a moment ago is among them.
     """
     # By both labels: a claim that somebody labelled by hand carries the UID too, and stays.
     selector = ",".join(f"{key}={value}" for key, value in child_labels(ref.uid).items())
@@ -46,5 +47,5 @@ async def _found(client: Client, kind: str, namespace: str, selector: str) -> li
 
 async def _delete(client: Client, kind: str, metadata: Metadata) -> None:
     if metadata.deletion_timestamp is None:
-        propagation = "Foreground" if kind == "Deployment" else "Background"
+        propagation = "Foreground" if kind in OF_PODS else "Background"
         await client.delete(path(kind, metadata.namespace, metadata.name), metadata.uid, propagation)

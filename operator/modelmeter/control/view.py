@@ -13,12 +13,12 @@ from modelmeter.cluster.paths import path
 from modelmeter.cluster.reflector import Reflector
 from modelmeter.control.devices import Devices
 from modelmeter.errors import SpecError
-from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata, Node, Partial, Pod
+from modelmeter.meter.objects import Bare, Claim, Deployment, Job, Metadata, Node, Partial, Pod
 from modelmeter.meter.prices import Tariff
 from modelmeter.provision.device_claim import KIND as TEMPLATE
 
 OURS: Final = "app.kubernetes.io/managed-by=modelmeter"
-CHILD_KINDS: Final[dict[str, type[Bare]]] = {"Deployment": Deployment, "Service": Bare, "ConfigMap": Bare}
+CHILD_KINDS: Final[dict[str, type[Bare]]] = {"Deployment": Deployment, "Service": Bare, "ConfigMap": Bare, "Job": Job}
 """Kinds of children that are not metered and that every API server has, and what of each is kept."""
 LOST_NODES: Final = 10_000
 """How many nodes that are gone are remembered, for pods that a late watch shows on them: a spot pool never ends."""

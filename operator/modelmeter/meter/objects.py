@@ -269,3 +269,13 @@ class Deployment(Bare, frozen=True):
     """A Deployment, which says where its pods are refused."""
 
     status: DeploymentStatus = DeploymentStatus()
+
+
+class JobStatus(Partial, frozen=True):
+    conditions: list[Condition] = []
+
+
+class Job(Bare, frozen=True):
+    """A Job, which says whether it has ended, and how."""
+
+    status: JobStatus = JobStatus()

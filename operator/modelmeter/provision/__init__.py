@@ -7,6 +7,7 @@ Pure: no API server, no clock.
                  one child each
     children     the table of children, in the order in which they are applied
     checks       the chain of checks and its reasons; placement has those of claims, admission and the scheduler,
-                 containers those of the kubelet, remedies what to do about a refusal
+                 containers those of the kubelet, benchmarked those of a measurement,
+                 remedies what to do about a refusal
     readiness    the chain of checks, from the spec up to what an hour costs
 """

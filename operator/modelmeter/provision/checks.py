@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from modelmeter.provision import containers, placement
+from modelmeter.provision import benchmarked, containers, placement
 from modelmeter.provision.observed import Observed
 from modelmeter.provision.remedies import APPLY, with_remedy
 from modelmeter.provision.service import PORTS
@@ -20,6 +20,7 @@ SCHEDULED: Final = "Scheduled"
 AVAILABLE: Final = "Available"
 METERED: Final = "Metered"
 PRICED: Final = "Priced"
+BENCHMARKED: Final = "Benchmarked"
 
 NAMED: Final = 5
 """How many of what is waited for a message names."""
@@ -147,6 +148,16 @@ CHAIN: Final = (
 )
 """What serving stands on, from the spec upward."""
 
+BENCHMARK: Final = (
+    Check("BenchmarkRefused", BENCHMARKED, benchmarked.refused),
+    Check("ProductsDiffer", BENCHMARKED, benchmarked.products_differ),
+    Check("BenchmarkWaiting", BENCHMARKED, benchmarked.waiting, problem=False, known=False),
+    Check("BenchmarkFailed", BENCHMARKED, benchmarked.failed),
+    Check("BenchmarkRunning", BENCHMARKED, benchmarked.running, problem=False, known=False),
+    Check("LimitNotMet", BENCHMARKED, benchmarked.limit_not_met),
+)
+"""What the measurement that spec.benchmark asks for stands on; no other condition depends on it."""
+
 COST: Final = (
     Check("LedgerBroken", METERED, lambda seen: seen.metering_error),
     Check("LedgerNotWritten", METERED, lambda seen: seen.ledger_error),
@@ -169,5 +180,5 @@ COST: Final = (
 )
 """What the figures stand on; serving goes on without."""
 
-PROBLEMS: Final = frozenset(check.reason for check in (*CHAIN, *COST) if check.problem)
+PROBLEMS: Final = frozenset(check.reason for check in (*CHAIN, *COST, *BENCHMARK) if check.problem)
 """Reasons that are told as a Warning event."""

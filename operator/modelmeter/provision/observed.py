@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from modelmeter.api.benchmark import Outcome
+
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
@@ -49,6 +51,22 @@ class ClaimFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class BenchmarkFacts:
+    """A measurement that is asked for, and how far it is."""
+
+    p95_milliseconds: int
+    gpu_products: tuple[str, ...] = ()
+    """Of the replicas; none until all are known."""
+    job: str = ""
+    """Name of the Job that measures the model as it is; empty until it is made."""
+    outcome: Outcome | None = None
+    ended: str = ""
+    """Why there is no outcome and will be none."""
+    refused: str = ""
+    """Why the API server does not take the Job."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """A ModelDeployment and what exists of it."""
 
@@ -83,6 +101,7 @@ class Observed:
     """Of the model's ledger; empty until it has one."""
     unpriced: tuple[str, ...] = ()
     deleting: bool = False
+    benchmark: BenchmarkFacts | None = None
     one_node: bool = False
     """All replicas have to be where their claim is mounted."""
     wakes: bool = False

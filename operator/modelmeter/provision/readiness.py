@@ -8,8 +8,11 @@ from typing import Final
 
 from modelmeter.api.model_deployment_status import Condition, ModelStatus
 from modelmeter.api.scalars import rfc3339
+from modelmeter.provision.benchmarked import measured
 from modelmeter.provision.checks import (
     AVAILABLE,
+    BENCHMARK,
+    BENCHMARKED,
     CHAIN,
     COST,
     METERED,
@@ -71,6 +74,7 @@ def conditions(seen: Observed, previous: Iterable[Condition], now: datetime) -> 
         *(condition(kind, *_layer(kind, seen, found)) for kind in HOLDS),
         condition(PROGRESSING, *_progress(found)),
         *(condition(kind, *_figures(kind, seen)) for kind in (METERED, PRICED)),
+        *((condition(BENCHMARKED, *_benchmarked(seen)),) if seen.benchmark else ()),
     )
 
 
@@ -123,6 +127,11 @@ def _progress(found: list[tuple[Check, str]]) -> tuple[str, str, str]:
         return "False", "UpToDate", "all replicas are of the current spec"
     check, message = found[0]
     return "False" if check.problem or check.settled else "True", check.reason, message
+
+
+def _benchmarked(seen: Observed) -> tuple[str, str, str]:
+    found = next(iter(_found(BENCHMARK, seen)), None)
+    return _failed(*found) if found else ("True", "Measured", measured(seen))
 
 
 def _figures(kind: str, seen: Observed) -> tuple[str, str, str]:
