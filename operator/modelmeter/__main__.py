@@ -1,4 +1,4 @@
-"""The command line: `modelmeter run | estimate | load | benchmark | release | verify`."""
+"""The command line: `modelmeter run | estimate | load | benchmark | tune | release | verify`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Final, NoReturn
 
-from modelmeter.commands import benchmark, estimate, release, run, verify
+from modelmeter.commands import benchmark, estimate, release, run, tune, verify
 from modelmeter.loader import cli as load
 
 TERMINATED: Final = 128 + signal.SIGTERM
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     parser = argparse.ArgumentParser(prog="modelmeter", description="Serves BERT on Triton and knows what it costs.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, estimate, load, benchmark, release, verify):
+    for command in (run, estimate, load, benchmark, tune, release, verify):
         command.add_parser(subparsers)
     options = parser.parse_args(arguments)
     status: int = options.run(options)
