@@ -26,7 +26,7 @@ def tried(capacity: int, first: int) -> list[int]:
 
 
 def test_it_doubles_and_then_bisects() -> None:
-    assert tried(capacity=450, first=60) == [60, 120, 240, 480, 360, 420, 450, 465]
+    assert tried(capacity=450, first=60) == [60, 120, 240, 480, 360, 420, 450, 465, 465]
 
 
 @pytest.mark.parametrize("capacity", [5, 6, 7, 93, 450, 1_000, 77_777])
@@ -39,11 +39,12 @@ def test_it_ends_within_a_twentieth_of_the_truth(capacity: int, first: int) -> N
     assert bad is not None
     assert good.requests <= capacity < bad.requests
     assert bad.requests - good.requests <= max(1, good.requests / 20)
-    assert len(set(plan)) == len(plan) < 30
+    assert plan[-1] == bad.requests
+    assert len(set(plan)) == len(plan) - 1 < 30
 
 
 def test_a_server_that_keeps_no_rate_is_asked_down_to_one_a_second() -> None:
-    assert tried(capacity=0, first=60) == [60, 30, 15, 7, 5]
+    assert tried(capacity=0, first=60) == [60, 30, 15, 7, 5, 5]
 
 
 def test_no_rate_is_tried_that_one_process_cannot_send() -> None:
@@ -53,6 +54,18 @@ def test_no_rate_is_tried_that_one_process_cannot_send() -> None:
 def test_a_point_with_a_failure_does_not_pass() -> None:
     assert not point(60, keeps=True, failures=1).keeps(LIMIT)
     assert next_requests([point(60, keeps=True, failures=1)], LIMIT, 60, SECONDS) == 30
+
+
+def test_a_rate_that_was_spoiled_once_ends_nothing() -> None:
+    """60 and 30 fail the first time though 400 would pass: the search climbs back over both."""
+    points: list[Point] = []
+    while requests := next_requests(points, LIMIT, 60, SECONDS):
+        spoiled = requests in (60, 30) and all(entry.requests != requests for entry in points)
+        points.append(point(requests, requests <= 400 and not spoiled))
+    good, bad = bracket(points, LIMIT)
+    assert good is not None
+    assert bad is not None
+    assert 380 <= good.requests <= 400 < bad.requests
 
 
 def test_a_failing_point_below_a_passing_one_was_noise() -> None:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 PERCENTILE: Final = 95
 CLOSE_ENOUGH: Final = 20
 """The search ends where the rates that pass and fail differ by a twentieth."""
+ATTEMPTS: Final = 2
 MOST_PER_SECOND: Final = 20_000
 """No higher rate is tried: one process sends no more."""
 
@@ -37,18 +38,26 @@ class Point(NamedTuple):
 
 
 def next_requests(points: Sequence[Point], limit: int, first: int, seconds: int) -> int | None:
-    """How many requests to plan for the next point of so many seconds; None where the search is over."""
+    """How many requests to plan for the next point of so many seconds; None where the search is over.
+
+    It is over only once the rate that ends it has missed the limit twice: a neighbour may have spoiled the first time.
+    """
     if not points:
         return min(max(first, seconds), MOST_PER_SECOND * seconds)
     good, bad = bracket(points, limit)
     if good is None:
-        lowest = min(point.requests for point in points)
-        return max(lowest // 2, seconds) if lowest > seconds else None
+        assert bad is not None
+        return max(bad.requests // 2, seconds) if bad.requests > seconds else _once_more(points, bad)
     if bad is None:
         most = MOST_PER_SECOND * seconds
         return min(good.requests * 2, most) if good.requests < most else None
     gap = bad.requests - good.requests
-    return (good.requests + bad.requests) // 2 if gap > max(1, good.requests // CLOSE_ENOUGH) else None
+    close = gap <= max(1, good.requests // CLOSE_ENOUGH)
+    return _once_more(points, bad) if close else (good.requests + bad.requests) // 2
+
+
+def _once_more(points: Sequence[Point], bad: Point) -> int | None:
+    return bad.requests if sum(point.requests == bad.requests for point in points) < ATTEMPTS else None
 
 
 def bracket(points: Iterable[Point], limit: int) -> tuple[Point | None, Point | None]:
