@@ -123,14 +123,14 @@ def test_tune_tries_copies_and_leaves_none(
         kubelet.holds(user, pod)
         return pod
 
-    whole = tune(cluster, user, "--max-batch-size=32", "--max-queue-delay-microseconds=500")
+    whole = tune(cluster, user, "--max-batch-size=32", "--max-queue-delay-microseconds=0")
     pod = pod_of_copy()
     found = kubelet.runs(user, pod, tmp_path / "termination-log", most_seconds="4")
     printed, said = whole.communicate(timeout=60)
     assert whole.returncode == 0, said
-    assert printed.splitlines()[1].split()[:3] == ["32", "500", found["inferencesPerSecond"]]
+    assert printed.splitlines()[1].split()[:3] == ["32", "0", found["inferencesPerSecond"]]
     assert "Best by cost per 1,000" in printed
-    assert "maxQueueDelayMicroseconds: 500" in printed
+    assert "maxQueueDelayMicroseconds: 0" in printed
     assert not user.get(MODELS, copied)
 
     # Ended while a copy is measured: it is deleted, and what it used is on its own statement.
