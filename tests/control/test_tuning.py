@@ -16,7 +16,12 @@ from modelmeter.report.tuning import Setting, Trial, advice, best, trials_json, 
 OWN = Setting(32, 500)
 SPEC: dict[str, Any] = {
     "model": {"source": "pvc://models/minilm"},
-    "serving": {"replicas": 3, "batching": {"maxBatchSize": 32, "maxQueueDelayMicroseconds": 500}},
+    "serving": {
+        "replicas": 3,
+        "autoscaling": {"max": 9},
+        "disruptionBudget": {"minAvailable": 1},
+        "batching": {"maxBatchSize": 32, "maxQueueDelayMicroseconds": 500},
+    },
     "benchmark": {"p95Milliseconds": 50, "texts": ["a"]},
     "pricing": {
         "priceBook": "eu",

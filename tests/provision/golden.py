@@ -16,7 +16,7 @@ CASES: Final = {"smallest": None, "full": FULL, "per-replica": PER_REPLICA, "dev
 
 
 def golden_files() -> dict[Path, str]:
-    """Each golden file with its text: all children of a ModelDeployment, the optional ones of some, a benchmark's Job."""
+    """Each golden file with its text: all children of a ModelDeployment, some optional ones, a benchmark's Job."""
     children = {name: (*desired(model(spec), "loader:1"), *extras(model(spec))) for name, spec in CASES.items()}
     children["extras"] = tuple(child for spec in EXTRAS for child in extras(model(spec)))
     children["benchmark"] = (job(model(MEASURED), "loader:1", "NVIDIA-L4"),)

@@ -22,6 +22,13 @@ from modelmeter.report.tuning import Setting, Trial
 KIND: Final = "ModelDeployment"
 LONGEST_NAME: Final = 50
 POLL_SECONDS: Final = 2.0
+LEFT_OUT: Final = (
+    ("serving", "autoscaling"),
+    ("serving", "disruptionBudget"),
+    ("pricing", "labour"),
+    ("pricing", "operations"),
+)
+"""What a copy has not: it is one replica for some minutes, and nobody's work."""
 GONE_SECONDS: Final = 180.0
 """How long the end of a copy is waited for before the next is made, which may need its GPU."""
 
@@ -76,8 +83,8 @@ def copy_of(body: Mapping[str, Any], number: int, setting: Setting, benchmark: M
     spec["benchmark"] = {**spec.get("benchmark", {}), **benchmark}
     if "p95Milliseconds" not in spec["benchmark"]:
         raise SpecError("spec.benchmark", "is not given, so give the limit: --p95-milliseconds N")
-    for overhead in ("labour", "operations"):
-        spec.get("pricing", {}).pop(overhead, None)
+    for section, field in LEFT_OUT:
+        spec.get(section, {}).pop(field, None)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
