@@ -75,6 +75,15 @@ A_CLAIM_WHOSE_DELETION_IS_SEEN_WHILE_A_PAGE_IS_WRITTEN = replace(
 )
 """Its end is known when the pod is let go of, and was not when the page was made."""
 
+A_POD_THAT_NEVER_HAD_A_NODE_MOUNTS_A_DELETED_CLAIM = History(
+    BEGINNINGS[0],
+    5 * HOUR,
+    pods=(replace(BRIEF, created=958, scheduled=None, length=400, claim=0),),
+    claims=(ClaimStory(created=670, bound=0, gibibytes=49, resized=None, deleted=400, storage_class="standard"),),
+    trouble=Trouble(skews=((1, -299),)),
+)
+"""The claim is not kept for it; by a clock that is behind, both ends are seen at once."""
+
 AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble(outages=((5400, 120),)))
 """In the second in which the simulation ends: it has to end then."""
 
@@ -86,6 +95,7 @@ AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble
 @example(FINISHED_LONG_BEFORE_IT_WAS_DELETED)
 @example(A_DELETION_CONFLICTS)
 @example(A_CLAIM_WHOSE_DELETION_IS_SEEN_WHILE_A_PAGE_IS_WRITTEN)
+@example(A_POD_THAT_NEVER_HAD_A_NODE_MOUNTS_A_DELETED_CLAIM)
 @example(AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER)
 def test_any_history_is_exact(history: History) -> None:
     if shrinking.over(history):

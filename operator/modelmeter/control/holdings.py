@@ -33,7 +33,8 @@ class Holdings:
                 held = self._sharing.holding(pod, may_wait=pod.metadata.uid not in open_now)
             if held:
                 yield held
-                for name in claims_of(pod):
+                # A claim is kept for pods that have a node, not for those that wait for one.
+                for name in claims_of(pod) if pod.spec.node_name else ():
                     users.setdefault(name, []).append(held)
         for claim in self._belongings.claims(account):
             with _understood("PersistentVolumeClaim", claim):
