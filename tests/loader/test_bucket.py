@@ -13,6 +13,7 @@ import pytest
 from modelmeter.loader.bucket import LOST_BYTES_LIMIT
 from modelmeter.loader.errors import ChecksumError, IncompleteModelError, RefusedError, SourceError
 from modelmeter.loader.fetch import fetch
+from modelmeter.loader.progress import Progress
 from tests.loader.test_sources import contents, packed
 from tests.loader.test_sources import workspace as workspace  # a fixture
 from tests.loader.web import Reply, Web, ranged
@@ -70,7 +71,7 @@ def store(web: Web, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 def test_a_folder(store: Store, checkpoint: Path, workspace: Path, scheme: str) -> None:
     store.objects |= {"models/my bert/v1/1_Pooling/config.json": b"{}", "models/my bert/v1/README.md": b"#"}
     lines: list[str] = []
-    fetched = fetch(f"{scheme}://models/my%20bert/v1/", workspace, ABSENT, lines.append)
+    fetched = fetch(f"{scheme}://models/my%20bert/v1/", workspace, ABSENT, Progress(lines.append))
     assert contents(fetched.folder) == contents(checkpoint)
     assert (fetched.folder / "1_Pooling/config.json").read_bytes() == b"{}"
     assert not any("README" in path for path, _ in store.web.requests)
@@ -134,7 +135,7 @@ def test_what_is_optional_may_be_hidden_from_those_who_cannot_list(store: Store,
         Reply(403) if unquote(path) not in store.objects else store.answer(path, number, range_)
     )
     lines: list[str] = []
-    assert fetch("s3://models/my%20bert/v1", workspace, ABSENT, lines.append)
+    assert fetch("s3://models/my%20bert/v1", workspace, ABSENT, Progress(lines.append))
     assert "s3://models/my bert/v1/modules.json answered HTTP 403: taken as absent" in lines
 
 
@@ -151,7 +152,7 @@ def test_trouble_on_the_way_passes(store: Store, checkpoint: Path, workspace: Pa
         return reply
 
     store.web.script = trouble
-    fetched = fetch(f"{scheme}://models/my%20bert/v1", workspace, ABSENT, print, waits.append)
+    fetched = fetch(f"{scheme}://models/my%20bert/v1", workspace, ABSENT, Progress(print), waits.append)
     assert contents(fetched.folder) == contents(checkpoint) | {"model.safetensors": weights}
     assert waits == [1.0, 2.0, 1.0]
     (resumed,) = (range_ for _, range_ in store.web.requests if range_)
@@ -170,15 +171,15 @@ def test_a_file_that_changes_meanwhile_is_not_patched_together(store: Store, wor
 
     store.web.script = change
     with pytest.raises(RefusedError, match="HTTP 412; it was changed while it was fetched"):
-        fetch("s3://models/my%20bert/v1", workspace, ABSENT, print, lambda seconds: None)
+        fetch("s3://models/my%20bert/v1", workspace, ABSENT, Progress(print), lambda seconds: None)
 
 
 def test_no_store_and_no_account_are_named(workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"after 6 attempts; check that the pods reach the endpoint, and let") as said:
-        fetch("s3://models/bert", workspace, ABSENT, print, lambda seconds: None)
+        fetch("s3://models/bert", workspace, ABSENT, Progress(print), lambda seconds: None)
     assert "Debug source" not in str(said.value)
     (workspace / "model").rmdir()
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME")
     with pytest.raises(SourceError, match=r"az://models: .*[Aa]ccount"):
-        fetch("az://models/bert", workspace, ABSENT, print, lambda seconds: None)
+        fetch("az://models/bert", workspace, ABSENT, Progress(print), lambda seconds: None)

@@ -8,6 +8,7 @@ import pytest
 from modelmeter.loader import space
 from modelmeter.loader.download import Asking, opening, shown
 from modelmeter.loader.errors import ChecksumError, DestinationError, RefusedError, SourceError
+from modelmeter.loader.progress import Progress
 from modelmeter.loader.transfer import BACK_OFF_SECONDS, RETRY_AFTER_LIMIT_SECONDS, Carrier, Item
 from tests.loader.web import Reply, Web, ranged
 
@@ -19,7 +20,7 @@ def bring(address: str, target: Path, sha256: str | None = None) -> tuple[list[f
     waits: list[float] = []
     lines: list[str] = []
     item = Item(target.name, shown(address), opening(address), sha256=sha256)
-    Carrier(target.parent, lines.append, waits.append).bring([item])
+    Carrier(target.parent, Progress(lines.append), waits.append).bring([item])
     return waits, lines
 
 
@@ -134,8 +135,8 @@ def test_what_has_no_room_is_refused_before_it_comes(web: Web, tmp_path: Path, m
 def test_progress_is_said_in_few_lines(web: Web, tmp_path: Path) -> None:
     web.files["file"] = bytes(64 << 20)
     _, lines = bring(f"{web.url}/file", tmp_path / "file")
-    assert lines[0] == "1.0 MiB of 64.0 MiB (1 %)"
-    assert lines[-1] == "64.0 MiB of 64.0 MiB (100 %)"
+    assert lines[0] == "file: 1.0 MiB of 64.0 MiB (1 %)"
+    assert lines[-1] == "file: 64.0 MiB of 64.0 MiB (100 %)"
     assert len(lines) == 11
 
 
@@ -153,7 +154,7 @@ def test_another_server_does_not_see_the_token(web: Web, tmp_path: Path) -> None
         away = {"start": f"{web.url}/moved", "moved": f"{other.url}/blob"}
         web.script = lambda path, number, range_: Reply(302, headers={"Location": away[path]})
         item = Item("file", "file", opening(f"{web.url}/start", Asking("Bearer secret")))
-        Carrier(tmp_path, print).bring([item])
+        Carrier(tmp_path, Progress(print)).bring([item])
         assert (tmp_path / "file").read_bytes() == BODY
         assert web.headers[0]["Authorization"] == web.headers[1]["Authorization"] == "Bearer secret"
         assert other.headers[0]["Authorization"] is None

@@ -15,6 +15,7 @@ from modelmeter.loader import space
 from modelmeter.loader.errors import ChecksumError, DestinationError, IncompleteModelError, RefusedError, SourceError
 from modelmeter.loader.fetch import Fetched, fetch
 from modelmeter.loader.hub import Address
+from modelmeter.loader.progress import Progress
 from tests.loader.test_load import run
 from tests.loader.test_load import target as target  # a fixture
 from tests.loader.test_sources import contents
@@ -77,7 +78,7 @@ def hub(web: Web, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_only_what_is_used_is_fetched_and_the_branch_is_said(hub: Hub, checkpoint: Path, workspace: Path) -> None:
     lines: list[str] = []
-    fetched = fetch("hf://acme/bert", workspace, ABSENT, lines.append)
+    fetched = fetch("hf://acme/bert", workspace, ABSENT, Progress(lines.append))
     assert fetched == Fetched(workspace / "model", COMMIT)
     assert contents(fetched.folder) == contents(checkpoint)
     assert lines[0] == f"acme/bert@main is the commit {COMMIT}"
@@ -160,7 +161,7 @@ def test_trouble_on_the_way_passes(hub: Hub, web: Web, checkpoint: Path, workspa
     web.script = lambda path, number, range_: {1: busy, 2: Reply(503)}.get(number) or hub.answer(path, number, range_)
     weights = hub.files["model.safetensors"]
     hub.storage.script = lambda path, number, range_: ranged(weights, range_, '"w"', 2000 if number == 1 else None)
-    fetched = fetch("hf://acme/bert", workspace, ABSENT, print, waits.append)
+    fetched = fetch("hf://acme/bert", workspace, ABSENT, Progress(print), waits.append)
     assert contents(fetched.folder) == contents(checkpoint)
     assert waits == [9.0, 2.0, 1.0]
     assert [range_ for _, range_ in hub.storage.requests] == [None, "bytes=2000-"]
@@ -177,7 +178,7 @@ def test_half_a_small_file_is_not_taken(hub: Hub, web: Web, workspace: Path) -> 
     half = Reply(200, hub.files["config.json"][:50])
     web.script = lambda path, number, range_: half if "config" in path else hub.answer(path, number, range_)
     with pytest.raises(SourceError, match=r"ended after 50 of \d+ bytes, after 6 attempts"):
-        fetch("hf://acme/bert", workspace, ABSENT, print, lambda seconds: None)
+        fetch("hf://acme/bert", workspace, ABSENT, Progress(print), lambda seconds: None)
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"sha": "1", "siblings": [{"rfilename": "a"}]}'])
@@ -190,7 +191,7 @@ def test_what_is_no_hub_is_named(web: Web, hub: Hub, workspace: Path, answer: by
 def test_no_hub_at_all_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"hf://acme/bert: .*refused, after 6 attempts"):
-        fetch("hf://acme/bert", workspace, ABSENT, print, lambda seconds: None)
+        fetch("hf://acme/bert", workspace, ABSENT, Progress(print), lambda seconds: None)
 
 
 def test_the_hub_s_own_client_takes_this_server_for_a_hub(

@@ -13,6 +13,7 @@ import pytest
 from modelmeter.loader import checkpoint
 from modelmeter.loader.errors import ChecksumError, IncompleteModelError, RefusedError
 from modelmeter.loader.fetch import fetch
+from modelmeter.loader.progress import Progress
 from tests.loader.checkpoints import tiny
 from tests.loader.exports import export
 from tests.loader.serve import of_a_bucket, of_a_registry, of_a_website
@@ -126,7 +127,7 @@ def test_a_bucket_that_may_not_be_listed(store: Store, workspace: Path, request:
     source = of_a_bucket(request, {**COMMON, **BELOW})
     hide(store)
     lines: list[str] = []
-    assert tree(fetch(source, workspace, ABSENT, lines.append).folder) == {**COMMON, **BELOW}
+    assert tree(fetch(source, workspace, ABSENT, Progress(lines.append)).folder) == {**COMMON, **BELOW}
     assert "s3://models/bert/model.safetensors answered HTTP 403: taken as absent" in lines
 
 

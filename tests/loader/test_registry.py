@@ -15,6 +15,7 @@ from modelmeter.loader.download import Asking
 from modelmeter.loader.errors import ChecksumError, IncompleteModelError, RefusedError, SourceError
 from modelmeter.loader.fetch import fetch
 from modelmeter.loader.login import Login
+from modelmeter.loader.progress import Progress
 from modelmeter.loader.registry import Address
 from tests.loader.test_load import run
 from tests.loader.test_load import target as target  # a fixture
@@ -95,7 +96,7 @@ def test_files_by_their_titles(registry: Registry, checkpoint: Path, workspace: 
     pushed = registry.push(files | {f"{folder}README.md": b"#", f"{folder}onnx/config.json": b"{}"})
     lines: list[str] = []
     source = f"oci://{registry.host}/acme/bert:v1"
-    fetched = fetch(source, workspace, ABSENT, lines.append)
+    fetched = fetch(source, workspace, ABSENT, Progress(lines.append))
     assert (contents(fetched.folder), fetched.revision) == (contents(checkpoint), pushed)
     assert lines[0] == f"{source} is the manifest {pushed}"
     assert len(registry.storage.requests) == 3
@@ -192,7 +193,7 @@ def test_trouble_on_the_way_passes(registry: Registry, checkpoint: Path, workspa
     keep = registry.storage.script
     registry.storage.script = lambda path, number, range_: (cut if path == weights else keep)(path, number, range_)
     waits: list[float] = []
-    fetched = fetch(f"oci://{registry.host}/acme/bert:v1", workspace, ABSENT, print, waits.append)
+    fetched = fetch(f"oci://{registry.host}/acme/bert:v1", workspace, ABSENT, Progress(print), waits.append)
     assert contents(fetched.folder) == files
     assert waits == [8.0, 2.0, 1.0]
     # What a digest names stays the same, so that it needs no ETag to be continued.

@@ -5,7 +5,8 @@ reads a source, writes a folder and leaves its result in the termination log.
 
     fetch       source -> folder with config.json, tokenizer.json and model.safetensors or model.onnx
     website, hub, bucket, registry    one kind of source each: which files there are, and how each is opened
-    transfer    an opened file -> the volume: attempts, resume, room, checksum, progress
+    transfer    an opened file -> the volume: attempts, resume, room, checksum
+    progress    how far all of it is, and answering says it to whoever asks
     bert        that folder -> a checked description of the encoder, by the table of families
     weights     its tensors -> the layout of our forward pass
     onnx_source     or its ONNX file, checked; onnx_weights takes the large weights out of it

@@ -15,6 +15,7 @@ from typing import IO, Final
 
 from modelmeter.loader import checkpoint
 from modelmeter.loader.errors import SourceError
+from modelmeter.loader.progress import UNPACKING
 from modelmeter.loader.transfer import Carrier, Item
 
 SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -36,6 +37,7 @@ def bring(carrier: Carrier, item: Item) -> None:
     """Fetch an archive beside the folder, take the model's files out of it, and remove it."""
     beside = carrier.folder.parent
     replace(carrier, folder=beside).bring([item])
+    carrier.progress.begin(UNPACKING)
     extract(beside / item.name, carrier.folder)
     (beside / item.name).unlink()
 

@@ -75,7 +75,7 @@ def _member(
         if error.status in ABSENT_STATUSES:
             return None
         if error.status == FORBIDDEN and name not in ALWAYS:
-            carrier.say(f"{error.message}: taken as absent")
+            carrier.progress.say(f"{error.message}: taken as absent")
             hidden.append(error)
             return None
         raise

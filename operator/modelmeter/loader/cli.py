@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,23 +26,37 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--spec", metavar="FILE", type=Path, required=True, help="model.json")
     parser.add_argument("--termination-log", metavar="FILE", type=Path, help="where the result is written as JSON")
+    parser.add_argument(
+        "--progress-port", metavar="PORT", type=_port, help="answer GET /progress at this port of all addresses"
+    )
     parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise argparse.ArgumentTypeError("must be a port, 1 to 65535")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the model; return 0, or 1 with error and remedy in the termination log."""
     # The operator shares this command line and must not pay for numpy.
+    from modelmeter.loader.answering import answering
     from modelmeter.loader.load import load
+    from modelmeter.loader.progress import Progress
     from modelmeter.loader.spec import LoadSpec
 
+    began, progress = time.monotonic(), Progress()
     try:
-        result = load(arguments.source, arguments.destination, LoadSpec.from_file(arguments.spec))
+        with answering(progress, arguments.progress_port):
+            result = load(arguments.source, arguments.destination, LoadSpec.from_file(arguments.spec), progress)
     except LoadError as error:
         _report(arguments.termination_log, {"error": error.message, "remedy": error.remedy})
         print(f"modelmeter load: {error.message}\n  {error.remedy}", file=sys.stderr)
         return 1
-    _report(arguments.termination_log, result.to_mapping())
-    print(json.dumps(result.to_mapping()))
+    answer = {**result.to_mapping(), "seconds": round(time.monotonic() - began)}
+    _report(arguments.termination_log, answer)
+    print(json.dumps(answer))
     return 0
 
 

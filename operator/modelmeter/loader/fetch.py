@@ -23,7 +23,7 @@ from modelmeter.api.image_source import image_source
 from modelmeter.loader import bucket, checkpoint, hub, registry, website
 from modelmeter.loader.download import LOOPBACK, shown
 from modelmeter.loader.errors import SourceError
-from modelmeter.loader.progress import Say, log
+from modelmeter.loader.progress import Progress
 from modelmeter.loader.transfer import Carrier
 
 FORMS: Final = (
@@ -46,7 +46,7 @@ def fetch(
     source: str,
     workspace: Path,
     claim_directory: Path,
-    say: Say = log,
+    progress: Progress | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched:
     """Return where the model's files are; downloads go to `workspace`, which must exist.
@@ -65,7 +65,9 @@ def fetch(
         case _:
             folder = workspace / "model"
             folder.mkdir()
-            revision = _download(url, source, Carrier(folder, say, sleep))
+            carrier = Carrier(folder, progress or Progress(), sleep)
+            carrier.progress.fetch()
+            revision = _download(url, source, carrier)
     for path in checkpoint.present(folder):
         if (what := MOUNTED.get(url.scheme)) and not path.resolve().is_relative_to(claim_directory.resolve()):
             raise SourceError(

@@ -51,7 +51,7 @@ def fetch(source: str, carrier: Carrier) -> str:
     asking = Asking(f"Bearer {token}" if token else None, _remedies(f"{endpoint}/{address.repository}"))
     listing = f"{endpoint}/api/models/{address.repository}/revision/{quote(address.revision, safe='')}?blobs=true"
     model = carrier.persist(source, lambda: _model(get_json(listing, asking), endpoint))
-    carrier.say(f"{address.repository}@{address.revision} is the commit {model.commit}")
+    carrier.progress.say(f"{address.repository}@{address.revision} is the commit {model.commit}")
     found = {
         path.removeprefix(address.folder): file for path, file in model.files.items() if path.startswith(address.folder)
     }

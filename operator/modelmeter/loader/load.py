@@ -15,15 +15,16 @@ from modelmeter.loader.backend.processors import per_instance
 from modelmeter.loader.download import shown
 from modelmeter.loader.errors import DestinationError
 from modelmeter.loader.fetch import fetch, fingerprint
-from modelmeter.loader.progress import Say, log
+from modelmeter.loader.progress import CHECKING, CONVERTING, PUBLISHING, Progress
 from modelmeter.loader.spec import LoadResult, LoadSpec
 
 # Raise it when the loader writes other weights or configurations, so that a kept volume is written again.
 LAYOUT: Final = 5
 
 
-def load(source: str, destination: Path, spec: LoadSpec, say: Say = log) -> LoadResult:
+def load(source: str, destination: Path, spec: LoadSpec, progress: Progress | None = None) -> LoadResult:
     """Make `destination` a model repository of `source`, unless it is one already for source and spec."""
+    progress = progress or Progress()
     try:
         # This container's limits are those of Triton's.
         threads = per_instance(spec.instance_count)
@@ -35,10 +36,13 @@ def load(source: str, destination: Path, spec: LoadSpec, say: Say = log) -> Load
         record = {"source": shown(source)}
         with publish.publishing(destination, key, record) as staging:
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=staging) as workspace:
-                fetched = fetch(source, Path(workspace), Path(spec.claim_directory), say)
+                fetched = fetch(source, Path(workspace), Path(spec.claim_directory), progress)
+                progress.begin(CHECKING)
                 result = replace(checkpoint.digest(fetched.folder), revision=fetched.revision)
+                progress.begin(CONVERTING)
                 repository.write(fetched.folder, staging, spec, threads)
             record |= result.to_mapping()
+            progress.begin(PUBLISHING)
     except OSError as error:
         # Of the source's volume or the destination's: the system's own words name the file.
         raise DestinationError(f"cannot fill {destination}: {error}", "check the volumes' size and rights") from error

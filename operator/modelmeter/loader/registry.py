@@ -82,7 +82,7 @@ def fetch(source: str, carrier: Carrier) -> str:
     address = Address.parse(source)
     registry = _Registry(address)
     digest, layers = carrier.persist(source, lambda: registry.manifest(address.reference))
-    carrier.say(f"{source} is the manifest {digest}")
+    carrier.progress.say(f"{source} is the manifest {digest}")
     packed = [layer for layer in layers if layer.packed]
     titled = {layer.title: layer for layer in layers if layer.title and not layer.packed}
     wanted = archive.members({title: layer.size_bytes for title, layer in titled.items()})

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from modelmeter.loader.errors import DestinationError
-from modelmeter.loader.progress import size
+from modelmeter.readable import size
 
 
 def require(folder: Path, wanted_bytes: int) -> None:

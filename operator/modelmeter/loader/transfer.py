@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from modelmeter.loader.errors import ChecksumError, DestinationError, SourceError
-from modelmeter.loader.progress import Progress, Say
+from modelmeter.loader.progress import Progress
 from modelmeter.loader.space import require
 
 # Waits between attempts: 31 s in all, longer than a load balancer takes to drop a bad backend.
@@ -73,26 +73,27 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """Fills a folder of the destination's volume; `say` takes a line of the log."""
+    """Fills a folder of the destination's volume; `progress` is told how far it is."""
 
     folder: Path
-    say: Say
+    progress: Progress
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def bring(self, items: Sequence[Item]) -> None:
         """Fetch all files, unless it is known before that there is no room for them."""
-        total_bytes = sum(item.size_bytes or 0 for item in items)
-        require(self.folder, total_bytes)
-        progress = Progress(self.say, total_bytes)
+        known_bytes = [item.size_bytes for item in items if item.size_bytes is not None]
+        require(self.folder, sum(known_bytes))
+        one = items[0].name if len(items) == 1 else ""
+        self.progress.fetch(one, sum(known_bytes) if len(known_bytes) == len(items) else None)
         for item in items:
-            self._bring(item, progress)
+            self._bring(item)
 
-    def _bring(self, item: Item, progress: Progress) -> None:
+    def _bring(self, item: Item) -> None:
         target = self.folder / item.name
         target.parent.mkdir(exist_ok=True)
-        arrival = _Arrival(item, target, progress)
+        arrival = _Arrival(item, target, self.progress)
         self.persist(item.shown, arrival.attempt, lambda: arrival.furthest)
-        progress.finish(target.stat().st_size)
+        self.progress.finish(target.stat().st_size)
         if item.sha256 is not None:
             _check(item, target, item.sha256)
 
@@ -113,7 +114,8 @@ class Carrier:
                 if back_off_seconds is None:
                     raise SourceError(f"{shown}: {error}, after {attempts} attempts", error.remedy) from error
                 wait_seconds = max(back_off_seconds, min(error.wait_seconds, RETRY_AFTER_LIMIT_SECONDS))
-                self.say(f"{shown}: {error}; trying again in {wait_seconds:g} s")
+                self.progress.fail(str(error))
+                self.progress.say(f"{shown}: {error}; trying again in {wait_seconds:g} s")
                 self.sleep(wait_seconds)
 
 

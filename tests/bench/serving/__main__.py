@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from modelmeter.loader.load import load
+from modelmeter.loader.progress import Progress
 from modelmeter.loader.spec import LoadSpec
 from tests.bench.process import group_cpu_seconds, machine_cpu_seconds
 from tests.bench.serving import model, servers
@@ -52,7 +53,7 @@ def run(seconds: float, clients: tuple[int, ...]) -> None:
 def converted(folder: Path, backend: str) -> Path:
     """A repository of the real 6-layer BERT."""
     spec = LoadSpec(model.NAME, labels=model.LABELS, max_sequence_length=128, backend=backend)
-    load(f"file://{minilm_directory()}", folder, spec, say=lambda _: None)
+    load(f"file://{minilm_directory()}", folder, spec, progress=Progress(lambda _: None))
     return folder
 
 
