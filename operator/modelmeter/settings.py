@@ -32,7 +32,7 @@ class Settings:
     metering_workers: int = 16
     """Models whose pages are written at the same time."""
     read_workers: int = 32
-    """Pods whose statistics are read at the same time: so many that do not answer delay nobody else."""
+    """Pods whose statistics are read at the same time, and as many loaders: so many that do not answer delay nobody."""
     adopt_workers: int = 4
     """Pods and claims labelled by hand that are taken in at the same time."""
     capture_workers: int = 2

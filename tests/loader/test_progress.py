@@ -83,7 +83,8 @@ def test_whoever_asks_sees_each_file_of_a_web_server(checkpoint: Path, web: Web,
 
     with answering(progress, port):
         loading = threading.Thread(
-            target=load, args=(f"{web.url}/bert/", tmp_path / "repository", LoadSpec("m", max_sequence_length=20), progress)
+            target=load,
+            args=(f"{web.url}/bert/", tmp_path / "repository", LoadSpec("m", max_sequence_length=20), progress),
         )
         loading.start()
         answer = ask(lambda answer: answer.get("file") == "model.safetensors" and answer["totalBytes"] is not None)

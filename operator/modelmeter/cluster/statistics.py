@@ -6,12 +6,12 @@ no channel to each pod is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import aiohttp
 import msgspec
 
+from modelmeter.cluster.pods import Unread, read
 from modelmeter.cluster.triton import host_of
 
 TIMEOUT_SECONDS: Final = 2
@@ -68,39 +68,15 @@ class _Answer(msgspec.Struct, frozen=True):
     model_stats: list[Statistics] = []
 
 
-@dataclass(slots=True)
-class Unread:
-    """Why there is no answer."""
-
-    reason: str
-
-
-def new_session() -> aiohttp.ClientSession:
-    """For reads of many pods, now and then: no connection is kept, and what is small when packed is not unpacked."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True),
-        headers={"Accept-Encoding": "identity"},
-        auto_decompress=False,
-    )
-
-
 async def read_statistics(session: aiohttp.ClientSession, address: str, port: int) -> list[Statistics] | Unread:
     """Every version of every model that the Triton at a pod's address has loaded."""
     url = f"http://{host_of(address)}:{port}/v2/models/stats"
+    body = await read(session, url, TIMEOUT_SECONDS, LARGEST_BYTES)
+    if isinstance(body, Unread):
+        return body
     try:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with session.get(url, timeout=timeout, allow_redirects=False) as response:
-            if response.status != 200:
-                return Unread(f"HTTP {response.status} at {url}")
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > LARGEST_BYTES:
-                    return Unread(f"more than {LARGEST_BYTES} bytes at {url}")
-            return msgspec.json.decode(body, type=_Answer).model_stats
-    except TimeoutError:
-        return Unread(f"no answer within {TIMEOUT_SECONDS} s at {url}")
-    except (aiohttp.ClientError, msgspec.DecodeError) as error:
+        return msgspec.json.decode(body, type=_Answer).model_stats
+    except msgspec.DecodeError as error:
         return Unread(f"{error} at {url}")
 
 

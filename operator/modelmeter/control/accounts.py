@@ -17,6 +17,7 @@ from modelmeter.api.scalars import instant
 from modelmeter.cluster.statements import Stored
 from modelmeter.meter.counting import Reading
 from modelmeter.meter.page import Page
+from modelmeter.provision.loading import LoadProgress
 
 
 @dataclass(slots=True)
@@ -68,6 +69,8 @@ class Account:
     published: ModelDeploymentStatus | None = None
     triton: tuple[bool, str] | None = None
     """Whether Triton answers for the model, and what it said; None until asked."""
+    load: LoadProgress | None = None
+    """How far the loader of one of its pods is; None where none loads, or none answers."""
     applied: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """Kind and name of each child to its UID and the version that our last apply left: else it has drifted."""
     told: dict[str, datetime] = field(default_factory=dict)

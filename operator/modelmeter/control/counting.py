@@ -13,7 +13,8 @@ from typing import Final
 import aiohttp
 
 from modelmeter.api.names import bert_name
-from modelmeter.cluster.statistics import Statistics, Unread, new_session, read_statistics
+from modelmeter.cluster.pods import Unread, new_session
+from modelmeter.cluster.statistics import Statistics, read_statistics
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.pace import Pace

@@ -25,6 +25,7 @@ from modelmeter.control.capturing import Capturing
 from modelmeter.control.counting import Counting
 from modelmeter.control.extras import Extras
 from modelmeter.control.guarding import Guarding
+from modelmeter.control.loading import Loading
 from modelmeter.control.metering import Metering
 from modelmeter.control.probing import Probing
 from modelmeter.control.profiling import Profiling
@@ -88,6 +89,7 @@ class Operator:
         self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
+        self.loading = Loading(self.belongings, self.accounts, self.publishing.queue.add)
         self.counting = Counting(self.view, self.belongings, clock, self.metering.count)
         self.guarding = Guarding(self.statements, self.accounts, self.metering.queue.add)
         self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
@@ -124,6 +126,7 @@ class Operator:
                 self.probing.queue.run(self._settings.apply_workers),
                 self.counting.run(self._settings.read_workers),
                 self.benchmarking.queue.run(self._settings.adopt_workers),
+                self.loading.run(self._settings.read_workers),
                 self.publishing.queue.run(1),
                 self.retaining.run(),
                 self.guarding.run(),
@@ -208,6 +211,7 @@ class Operator:
             if isinstance(item, Pod):
                 self.capturing.pod_changed(account, item)
                 self.probing.pod_changed(account, item, gone)
+                self.loading.pod_changed(account, item, gone)
                 self.counting.pod_changed(item, gone)
                 self.benchmarking.pod_changed(account, item)
 

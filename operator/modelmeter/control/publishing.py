@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Final, Literal
+from datetime import datetime
+from typing import Final
 
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus, Replicas
 from modelmeter.cluster.client import Client
-from modelmeter.cluster.events import about_model, record
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
@@ -18,12 +17,12 @@ from modelmeter.control.benchmarking import Benchmarking
 from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
 from modelmeter.control.pace import Pace
+from modelmeter.control.telling import Telling
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter import inference, publish
 from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.autoscaler import wakes
-from modelmeter.provision.checks import PROBLEMS, READY
 from modelmeter.provision.claim import one_node
 from modelmeter.provision.labels import selector
 from modelmeter.provision.observed import Observed
@@ -34,8 +33,6 @@ from modelmeter.provision.workload import template_hash
 
 log = logging.getLogger(__name__)
 
-TELL_AGAIN: Final = timedelta(minutes=10)
-"""How often one reason is told as an event at the most: what comes and goes, as a crash loop does, fills no list."""
 REST_SECONDS: Final = 1.0
 """How often one status is written at the most."""
 GONE_STATUSES: Final = (409, 422)
@@ -64,6 +61,7 @@ class Publishing:
         self._clock = clock
         self._pace = Pace(writes_per_second)
         self._gone = gone
+        self._telling = Telling(client, belongings, clock)
         self.queue = WorkQueue("publish", self._publish, REST_SECONDS)
 
     async def _publish(self, uid: str) -> None:
@@ -79,7 +77,7 @@ class Publishing:
         if not await self._write(account, status):
             return
         account.published = status
-        await self._tell(account, before, status)
+        await self._telling.tell(account, before, status)
 
     def status(self, account: Account) -> ModelDeploymentStatus:
         """The status as of now."""
@@ -110,6 +108,7 @@ class Publishing:
             pods=pods,
             claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
             triton=account.triton,
+            load=account.load,
             metering_error=account.metering_error,
             ledger_error=account.ledger_error,
             ledger_lost=account.ledger_lost,
@@ -177,18 +176,6 @@ class Publishing:
     async def _is_there(self, account: Account) -> bool:
         there = await present(self._client, path("ModelDeployment", account.ref.namespace, account.ref.name))
         return there is not None and there.uid == account.ref.uid
-
-    async def _tell(self, account: Account, before: ModelDeploymentStatus | None, after: ModelDeploymentStatus) -> None:
-        """One Warning for each reason that is new and a problem; one Normal event where all has become well."""
-        now = self._clock()
-        known = {entry.reason for entry in before.conditions if entry.status != "Unknown"} if before else set()
-        for entry in after.conditions:
-            told = account.told.get(entry.reason)
-            news = entry.status != "Unknown" and entry.reason not in known and (not told or now - told >= TELL_AGAIN)
-            if news and (entry.reason in PROBLEMS or entry.reason == READY):
-                account.told[entry.reason] = now
-                kind: Literal["Normal", "Warning"] = "Normal" if entry.reason == READY else "Warning"
-                await record(self._client, about_model(account.ref), kind, entry.reason, entry.message, now)
 
 
 def _same(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:

@@ -22,6 +22,10 @@ METERED: Final = "Metered"
 PRICED: Final = "Priced"
 BENCHMARKED: Final = "Benchmarked"
 
+LOADING: Final = "ModelLoading"
+LOADED: Final = "Loaded"
+"""Reasons of ModelAvailable that are told as an event, too, though nobody has to act."""
+
 NAMED: Final = 5
 """How many of what is waited for a message names."""
 
@@ -140,7 +144,7 @@ CHAIN: Final = (
     Check("CrashLooping", AVAILABLE, containers.crash_looping),
     Check("ContainerNotStarted", AVAILABLE, containers.container_not_started),
     Check("PodStarting", AVAILABLE, containers.pod_starting, problem=False),
-    Check("ModelLoading", MODEL_AVAILABLE, containers.model_loading, problem=False),
+    Check(LOADING, MODEL_AVAILABLE, containers.model_loading, problem=False),
     Check("PodsNotReady", AVAILABLE, containers.pods_not_ready, problem=False),
     Check("TritonNotAnswering", AVAILABLE, _triton_not_answering),
     Check("TritonNotAsked", AVAILABLE, _triton_not_asked, problem=False, known=False),

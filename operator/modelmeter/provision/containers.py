@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from modelmeter.provision.observed import Observed, PodFacts, loader_report
+from modelmeter.provision.loading import in_words, loader_report
+from modelmeter.provision.observed import Observed, PodFacts
 from modelmeter.provision.pod import LOADER
 from modelmeter.provision.remedies import LOADER_START, TRITON_START, with_remedy
 
@@ -46,15 +47,18 @@ def model_load_failed(seen: Observed) -> str | None:
     failed = next((pod for pod in seen.held() if pod.loader_exit_code not in (None, 0)), None)
     if failed is None:
         return None
+    again = _at_it(seen, failed)
+    more = f" (once more: {again})" if again else ""
+    return f"{failed.name}: {_failure(failed)}{more}"
+
+
+def _failure(failed: PodFacts) -> str:
     report = loader_report(failed)
     if "error" in report:
-        return f"{failed.name}: {report['error']}; {report.get('remedy', '')}"
+        return f"{report['error']}; {report.get('remedy', '')}"
     if failed.loader_exit_code == OUT_OF_MEMORY_EXIT:
-        return f"{failed.name}: the loader was killed, most likely for memory; raise spec.serving.resources.limits"
-    return (
-        f"{failed.name}: the loader ended with exit code {failed.loader_exit_code};"
-        f" see kubectl logs {failed.name} -c loader"
-    )
+        return "the loader was killed, most likely for memory; raise spec.serving.resources.limits"
+    return f"the loader ended with exit code {failed.loader_exit_code}; see kubectl logs {failed.name} -c loader"
 
 
 def out_of_memory(seen: Observed) -> str | None:
@@ -101,9 +105,18 @@ def pod_starting(seen: Observed) -> str | None:
 
 
 def model_loading(seen: Observed) -> str | None:
-    """The loader runs."""
-    pod = next((pod for pod in _not_loaded(seen) if pod.loader_running), None)
-    return f"{pod.name} is fetching the model" if pod else None
+    """The loader runs, and perhaps says how far it is."""
+    pods = [pod for pod in _not_loaded(seen) if pod.loader_running]
+    told = next((pod for pod in pods if _at_it(seen, pod)), None)
+    if told is not None:
+        return f"{told.name}: {_at_it(seen, told)}"
+    return f"{pods[0].name} is fetching the model" if pods else None
+
+
+def _at_it(seen: Observed, pod: PodFacts) -> str | None:
+    """How far a pod's loader is, if it runs and says it."""
+    load = seen.load
+    return in_words(load) if load is not None and load.pod == pod.name and pod.loader_running else None
 
 
 def _not_loaded(seen: Observed) -> Iterator[PodFacts]:

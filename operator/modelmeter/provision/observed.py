@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+
+from modelmeter.provision.loading import LoadProgress
 
 from modelmeter.api.benchmark import Outcome
 
@@ -86,6 +86,8 @@ class Observed:
     pods: tuple[PodFacts, ...] = ()
     claim: ClaimFacts | None = None
     """The model's, or one of its replicas': one that is not bound, if there is any."""
+    load: LoadProgress | None = None
+    """How far the loader of one of the pods is; None where none loads, or none answers."""
     triton: tuple[bool, str] | None = None
     """Whether Triton answers for the model, and what it said; None until asked."""
     metering_error: str | None = None
@@ -119,12 +121,3 @@ class Observed:
     def ready(self) -> int:
         """Pods that are ready."""
         return sum(pod.ready for pod in self.held())
-
-
-def loader_report(pod: PodFacts) -> dict[str, Any]:
-    """What the loader wrote at its end; empty where it could not, or the container ended otherwise."""
-    try:
-        report = json.loads(pod.loader_message)
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}

@@ -96,7 +96,8 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
     return {
         "name": LOADER,
         "image": image,
-        "args": [*arguments, "--termination-log", "/dev/termination-log"],
+        # Triton's port, which is free until then: whoever lets the operator reach Triton lets it reach the loader.
+        "args": [*arguments, "--termination-log", "/dev/termination-log", f"--progress-port={PORTS['http']}"],
         **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
         # As much as Triton holds anyway: an init container that asks for more would raise the pod's price.
         "resources": model.spec.serving.resources.effective(),

@@ -15,6 +15,7 @@ from modelmeter.provision.checks import (
     BENCHMARKED,
     CHAIN,
     COST,
+    LOADED,
     METERED,
     MODEL_AVAILABLE,
     PRICED,
@@ -22,7 +23,8 @@ from modelmeter.provision.checks import (
     SCHEDULED,
     Check,
 )
-from modelmeter.provision.observed import Observed, loader_report
+from modelmeter.provision.loading import loader_report
+from modelmeter.provision.observed import Observed
 
 PROGRESSING: Final = "Progressing"
 
@@ -45,7 +47,7 @@ def _some_answer(seen: Observed) -> bool:
 
 
 HOLDS: Final[dict[str, tuple[Callable[[Observed], bool], str, Callable[[Observed], str]]]] = {
-    MODEL_AVAILABLE: (_some_loaded, "Loaded", lambda _: "the model is fetched and its repository written"),
+    MODEL_AVAILABLE: (_some_loaded, LOADED, lambda _: "the model is fetched and its repository written"),
     SCHEDULED: (_all_scheduled, "AllScheduled", lambda seen: f"all {seen.desired} replicas have a node"),
     AVAILABLE: (_some_answer, "Answering", _well),
 }
