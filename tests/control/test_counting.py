@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -29,6 +29,7 @@ from modelmeter.meter.counting import Counters, Reading, post
 from modelmeter.meter.objects import Pod
 from modelmeter.meter.page import first_page
 from modelmeter.settings import Settings
+from tests.control.servers import Servers
 from tests.control.test_sharing import Lists
 from tests.meter.builders import at
 
@@ -71,46 +72,6 @@ def answer(requests: int = 5, *models: str) -> bytes:
         for name in models or (MODEL, f"{MODEL}-bert", f"{MODEL}-tokenizer", "another", "another-bert")
     ]
     return json.dumps({"model_stats": entries}).encode()
-
-
-class Servers:
-    """HTTP servers at the pods' addresses, all on one port; `says` may be changed, None: never answers."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.says: dict[str, bytes | None] = {}
-        self.asked: list[str] = []
-        self.silent = 0
-        """Requests that wait for an answer in vain."""
-
-    @asynccontextmanager
-    async def at(self, *numbers: int) -> AsyncIterator[Servers]:
-        """Serve the pods of these numbers."""
-        servers = []
-        for number in numbers:
-            address = f"127.2.0.{number}"
-            server = await asyncio.start_server(self._serve, address, self.port, reuse_address=True)
-            self.port = server.sockets[0].getsockname()[1]
-            servers.append(server)
-        try:
-            yield self
-        finally:
-            for server in servers:
-                server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"GET /v2/models/stats "), head
-        name = f"p{writer.get_extra_info('sockname')[0].rpartition('.')[2]}"
-        self.asked.append(name)
-        body = self.says.get(name, answer())
-        if body is None:
-            self.silent += 1
-            with suppress(asyncio.CancelledError):
-                await reader.read()
-        else:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
-        writer.close()
 
 
 class Running:
@@ -161,7 +122,7 @@ def play(
     """Act a story out while Counting runs; `says` as in Servers, by pod."""
 
     async def act() -> None:
-        scripted = Servers()
+        scripted = Servers("/v2/models/stats", answer())
         scripted.says.update(says)
         async with scripted.at(*range(1, servers + 1)):
             running = Running(scripted.port, *pods)

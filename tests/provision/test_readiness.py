@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelmeter.api.model_deployment_status import Condition
 from modelmeter.provision.checks import BENCHMARK, CHAIN, COST, PROBLEMS
+from modelmeter.provision.loading import LoadProgress
 from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.readiness import conditions, model_status, reason
 from tests.provision.builders import NOW, loaded, pending, pod, seen
@@ -24,6 +26,11 @@ PENDING_CLAIM = ClaimFacts("intent-models", "Pending", "never")
 STARTING = pod(ready=False, loader_exit_code=None, loader_message="", loader_running=True)
 LEAVING = pod(deleting=True, ends_by=NOW + timedelta(seconds=40))
 ENDED = {"ended_container": "triton", "ended_exit_code": 3}
+
+
+def load(**facts: Any) -> LoadProgress:
+    """What the loader of STARTING says while it fetches."""
+    return LoadProgress("intent-1", "fetching", **facts)
 
 
 def not_started(container: str, message: str) -> PodFacts:
@@ -228,7 +235,35 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "PodStarting", seen(pods=(replace(STARTING, loader_running=False),)),
         "Available", "False", "kubectl describe pod intent-1",
     ),
-    ("ModelLoading", seen(pods=(STARTING,)), "ModelAvailable", "False", "fetching"),
+    ("ModelLoading", seen(pods=(STARTING,)), "ModelAvailable", "False", "intent-1 is fetching the model"),
+    (
+        "ModelLoading", seen(pods=(STARTING,), load=load(arrived_bytes=3 << 29, total_bytes=5 << 29)),
+        "ModelAvailable", "False", "intent-1: fetching, 1.5 GiB of 2.5 GiB (60 %)",
+    ),
+    (
+        "ModelLoading", seen(pods=(STARTING,), load=load(file="model.onnx", arrived_bytes=3 << 29)),
+        "ModelAvailable", "False", "intent-1: fetching model.onnx, 1.5 GiB so far (the source does not say of how much)",
+    ),
+    (
+        "ModelLoading", seen(pods=(STARTING,), load=load(arrived_bytes=0, total_bytes=9, trouble="HTTP 503")),
+        "ModelAvailable", "False", "intent-1: fetching, 0 B of 9 B (0 %); HTTP 503, it tries again",
+    ),
+    (
+        "ModelLoading",
+        seen(pods=(replace(STARTING, name="intent-0"), STARTING), load=LoadProgress("intent-1", "converting")),
+        "ModelAvailable", "False", "intent-1: converting",
+    ),
+    # What a pod said that is gone, or has ended, is not how far another is.
+    (
+        "ModelLoading", seen(pods=(replace(STARTING, name="intent-0"),), load=load(arrived_bytes=1)),
+        "ModelAvailable", "False", "intent-0 is fetching the model",
+    ),
+    (
+        "ModelLoadFailed",
+        seen(pods=(replace(STARTING, loader_exit_code=137),), load=load(arrived_bytes=3 << 29, total_bytes=5 << 29)),
+        "ModelAvailable", "False",
+        "most likely for memory; raise spec.serving.resources.limits (once more: fetching, 1.5 GiB of 2.5 GiB (60 %))",
+    ),
     ("PodsNotReady", seen(pods=(pod(ready=False),)), "Available", "False", "0 of 1"),
     (
         "TritonNotAnswering", seen(triton=(False, "no answer within 3 s at 10.0.0.1:8000")),
