@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -51,9 +52,22 @@ def test_the_result_is_reported_and_the_second_load_reuses(checkpoint: Path, tar
     assert (status, report | expected, report["reused"]) == (0, report, False)
     before = target.resolve()
     inode = (before / "intent-bert/1/model.onnx.data").stat().st_ino
-    assert run(f"file://{checkpoint}", target) == (0, report | {"reused": True})
+    assert run(f"file://{checkpoint}", target) == (0, report | {"reused": True, "seconds": ANY})
     assert (target.resolve(), (target / "intent-bert/1/model.onnx.data").stat().st_ino) == (before, inode)
     assert {path.name for path in target.iterdir()} == {"intent", "intent-bert", "intent-tokenizer", publish.RECORD}
+
+
+def test_by_hand_source_and_folder_are_enough(minilm: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", f"file://{minilm}", str(target)]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] > 90_000_000
+    assert {path.name for path in target.iterdir()} == {"model", "model-bert", "model-tokenizer", publish.RECORD}
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none_is_refused(target: Path, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["load", "file:///x", str(target), "--progress-port", port])
+    assert "must be a port, 1 to 65535" in capsys.readouterr().err
 
 
 def test_what_changed_is_written_again(checkpoint: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

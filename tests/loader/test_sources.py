@@ -121,9 +121,12 @@ def test_a_missing_file_is_named(claim: Path, workspace: Path, missing: str) -> 
 
 def test_an_empty_folder_is_not_a_model(claim: Path, workspace: Path, web: Web) -> None:
     (claim / "empty").mkdir()
-    for source in ("pvc://models/empty", f"{web.url}/empty/"):
-        with pytest.raises(IncompleteModelError, match="holds no file of a model"):
-            fetch(source, workspace, claim)
+    with pytest.raises(IncompleteModelError, match="holds no file of a model"):
+        fetch("pvc://models/empty", workspace, claim)
+    with pytest.raises(
+        SourceError, match=r"/empty/ answered HTTP 404 for every file of a model; point .* at the folder"
+    ):
+        fetch(f"{web.url}/empty/", workspace, claim)
 
 
 def test_a_folder_over_http(checkpoint: Path, workspace: Path, web: Web) -> None:

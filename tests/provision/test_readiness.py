@@ -242,7 +242,8 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ),
     (
         "ModelLoading", seen(pods=(STARTING,), load=load(file="model.onnx", arrived_bytes=3 << 29)),
-        "ModelAvailable", "False", "intent-1: fetching model.onnx, 1.5 GiB so far (the source does not say of how much)",
+        "ModelAvailable", "False",
+        "intent-1: fetching model.onnx, 1.5 GiB so far (the source does not say of how much)",
     ),
     (
         "ModelLoading", seen(pods=(STARTING,), load=load(arrived_bytes=0, total_bytes=9, trouble="HTTP 503")),

@@ -20,6 +20,8 @@ WEIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 NAMES: Final = (*REQUIRED, *OPTIONAL, *(name for form, beside in WEIGHTS.items() if beside for name in (form, *beside)))
 
+NOTHING_THERE: Final = "point spec.model.source at the folder that holds config.json, or at an archive of it"
+
 
 def present(folder: Path) -> list[Path]:
     """Return the checkpoint's files in a folder, in the order of their names; refuse an incomplete folder."""
@@ -48,7 +50,7 @@ def used(names: Iterable[str]) -> list[str]:
     if len(missing) == len(REQUIRED):
         raise IncompleteModelError(
             f"the source holds no file of a model (none of {', '.join(REQUIRED)})",
-            "point spec.model.source at the folder that holds config.json, or at an archive of it",
+            NOTHING_THERE,
         )
     if missing:
         raise IncompleteModelError(

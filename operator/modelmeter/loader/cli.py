@@ -11,6 +11,7 @@ from modelmeter.errors import LoadError
 
 # What Kubernetes keeps of a termination message: the rest is cut off, and a cut JSON object cannot be read.
 TERMINATION_BYTES: Final = 4096
+UNNAMED: Final = "model"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "destination", metavar="DIR", type=Path, help="the model repository; a new folder or an own one"
     )
-    parser.add_argument("--spec", metavar="FILE", type=Path, required=True, help="model.json")
+    parser.add_argument("--spec", metavar="FILE", type=Path, help="model.json; without it a model named model")
     parser.add_argument("--termination-log", metavar="FILE", type=Path, help="where the result is written as JSON")
     parser.add_argument(
         "--progress-port", metavar="PORT", type=_port, help="answer GET /progress at this port of all addresses"
@@ -49,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     began, progress = time.monotonic(), Progress()
     try:
         with answering(progress, arguments.progress_port):
-            result = load(arguments.source, arguments.destination, LoadSpec.from_file(arguments.spec), progress)
+            spec = LoadSpec.from_file(arguments.spec) if arguments.spec else LoadSpec(UNNAMED)
+            result = load(arguments.source, arguments.destination, spec, progress)
     except LoadError as error:
         _report(arguments.termination_log, {"error": error.message, "remedy": error.remedy})
         print(f"modelmeter load: {error.message}\n  {error.remedy}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from urllib.parse import SplitResult, parse_qs
 
 from modelmeter.loader import archive, checkpoint
+from modelmeter.loader.checkpoint import NOTHING_THERE
 from modelmeter.loader.download import ABSENT_STATUSES, opening, shown
 from modelmeter.loader.errors import RefusedError, SourceError
 from modelmeter.loader.transfer import Carrier, Item
@@ -15,6 +16,7 @@ def fetch(url: SplitResult, carrier: Carrier) -> str:
         archive.bring(carrier, _item("archive", url, sha256))
         return ""
     found: list[str] = []
+    absent: RefusedError | None = None
     for name in checkpoint.NAMES:
         if not checkpoint.worth_asking(name, found):
             continue
@@ -25,6 +27,13 @@ def fetch(url: SplitResult, carrier: Carrier) -> str:
         except RefusedError as error:
             if error.status not in ABSENT_STATUSES:
                 raise
+            absent = error
+    if absent is not None and not found:
+        raise RefusedError(
+            f"{shown(url.geturl())} answered HTTP {absent.status} for every file of a model",
+            NOTHING_THERE,
+            absent.status,
+        )
     return ""
 
 
