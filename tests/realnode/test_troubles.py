@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.node import inner
+from tests.realnode.slow_hub import COMMIT, ENDPOINT, SOURCE, slow_hub
 from tests.realnode.tenant import SMALL, Tenant
 
 pytestmark = pytest.mark.realnode
@@ -72,10 +74,31 @@ def test_a_source_that_does_not_exist_and_is_corrected(troubled: dict[str, Tenan
     message = tenant.wait_reason("ModelLoadFailed")
     assert "/source/nothing does not exist; give the folder that holds config.json" in message
     assert tenant.warnings() == ["ModelLoadFailed"]
-    tenant.change({"model": {"source": "pvc://models/minilm"}})
-    tenant.wait_answer()
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "hub"},
+        "stringData": {"HF_ENDPOINT": ENDPOINT},
+    }
+    tenant.apply(secret)
+    with slow_hub(tenant.cluster) as rest:
+        tenant.change({"model": {"source": SOURCE, "credentialsSecret": "hub"}})
+        wait_figures(tenant)
+        rest.close()
+        tenant.wait_answer()
+    assert tenant.condition("bad-source", "ModelAvailable")["reason"] == "Loaded"
+    assert tenant.status("bad-source")["model"]["revision"] == COMMIT
     assert tenant.warnings() == ["ModelLoadFailed"]
+    (done,) = (event for event in tenant.list("events") if event["reason"] == "Loaded")
+    assert re.search(r": loaded 87\.1 MiB in \d+ s, sha256 [0-9a-f]{64}$", done["message"])
     tenant.settle()
+
+
+def wait_figures(tenant: Tenant) -> None:
+    """Wait until the condition says that half of the weights is there, as the loader in the pod counts it."""
+    half = re.compile(r"-\w+: fetching, 4\d\.\d MiB of 87\.1 MiB \(4\d %\)$")
+    tenant.wait("figures", lambda: half.search(tenant.condition(tenant.name, "ModelAvailable")["message"]))
+    assert {"ModelLoading"} <= {event["reason"] for event in tenant.list("events") if event["type"] == "Normal"}
 
 
 def test_a_full_disk_and_then_a_larger_one(troubled: dict[str, Tenant]) -> None:
