@@ -185,6 +185,7 @@ def test_one_that_never_answers_is_given_up_and_asked_again(monkeypatch: pytest.
     "said",
     [
         b"{",
+        b'{"model_stats": [{"name": "\xff"}]}',
         b'{"model_stats": 5}',
         answer(5, MODEL),
         answer(5, "another"),
@@ -192,7 +193,7 @@ def test_one_that_never_answers_is_given_up_and_asked_again(monkeypatch: pytest.
         answer(2**63),
         answer() + b" " * statistics.LARGEST_BYTES,
     ],
-    ids=["no JSON", "no list", "no BERT", "no ensemble", "below 0", "no counter", "too much"],
+    ids=["no JSON", "no text", "no list", "no BERT", "no ensemble", "below 0", "no counter", "too much"],
 )
 def test_an_answer_that_tells_nothing_is_no_reading(said: bytes) -> None:
     async def story(servers: Servers, running: Running) -> None:

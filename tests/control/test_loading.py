@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from modelmeter.provision.loading import LoadProgress
 from tests.control.servers import Servers
 from tests.control.test_sharing import Lists
 from tests.meter.builders import at
+from tests.simulation import loop as virtual_time
 
 GIB = 1 << 30
 RUNS: dict[str, Any] = {"running": {"startedAt": "2026-11-10T12:00:00Z"}}
@@ -192,8 +194,14 @@ def test_what_a_loader_said_is_forgotten_when_it_no_longer_answers(monkeypatch: 
 
 @pytest.mark.parametrize(
     "said",
-    [b"{", b"{}", b'{"phase": "fetching", "bytes": -1}', says(1) + b" " * load_progress.LARGEST_BYTES],
-    ids=["no JSON", "no phase", "below 0", "too much"],
+    [
+        b"{",
+        b'{"phase": "\xff"}',
+        b"{}",
+        b'{"phase": "fetching", "bytes": -1}',
+        says(1) + b" " * load_progress.LARGEST_BYTES,
+    ],
+    ids=["no JSON", "no text", "no phase", "below 0", "too much"],
 )
 def test_an_answer_that_tells_nothing_is_none(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(servers: Servers, running: Running) -> None:
@@ -225,3 +233,52 @@ def test_nobody_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         assert set(servers.asked) == {"p4"}
 
     play(story, monkeypatch, by_hand, ends, nowhere, pod(4, "m4"))
+
+
+class Fleet:
+    """As much of aiohttp's session as asking needs: every loader is a percent further each second."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        self.asked: dict[str, int] = {}
+
+    def get(self, url: str, **_: object) -> Fleet:
+        """One request."""
+        host = urlsplit(url).hostname or ""
+        self.asked[host] = self.asked.get(host, 0) + 1
+        return self
+
+    @property
+    def content(self) -> Fleet:
+        """The body's stream."""
+        return self
+
+    async def __aenter__(self) -> Fleet:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """What each says now."""
+        yield says(int(asyncio.get_running_loop().time()), 100)
+
+
+def test_200_models_that_load_at_once_make_few_requests_and_no_more_writes() -> None:
+    """In virtual time, at the real pace: 100 s of a load each."""
+    pods = [pod(number, f"m{number}") for number in range(1, 201)]
+    fleet = Fleet()
+    running = Running(80, *pods)
+
+    async def act() -> None:
+        await running.view.list()
+        running.loading._session = fleet  # type: ignore[assignment]
+        task = asyncio.create_task(running.loading.queue.run(32))
+        await asyncio.sleep(100)
+        task.cancel()
+
+    virtual_time.run(act())
+    assert len(fleet.asked) == 200
+    assert min(fleet.asked.values()) >= 4
+    assert len(running.news) <= sum(fleet.asked.values()) <= 100 * loading.ASKS_PER_SECOND + 1

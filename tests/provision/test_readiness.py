@@ -416,7 +416,8 @@ def test_model_status_is_what_the_loader_of_the_current_spec_reported() -> None:
     resolved = model_status(seen(pods=(pod(loader_message=loaded(sha256="ab", bytes=1, revision="1f2e")),)))
     assert resolved is not None
     assert resolved.revision == "1f2e"
-    assert model_status(seen(pods=(pod(loader_message="not json"),))) is None
+    for useless in ("not json", loaded(sha256="ab", bytes="many"), loaded(sha256="ab")):
+        assert model_status(seen(pods=(pod(loader_message=useless),))) is None
 
 
 def test_every_reason_is_documented() -> None:

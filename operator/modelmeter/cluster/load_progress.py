@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import aiohttp
 import msgspec
 
-from modelmeter.cluster.pods import Unread, read
+from modelmeter.cluster.pods import Unread, read_json
 from modelmeter.cluster.triton import host_of
 
 TIMEOUT_SECONDS: Final = 2
@@ -29,10 +29,4 @@ class LoadAnswer(msgspec.Struct, frozen=True, rename="camel"):
 async def read_progress(session: aiohttp.ClientSession, address: str, port: int) -> LoadAnswer | Unread:
     """What the loader at a pod's address says."""
     url = f"http://{host_of(address)}:{port}/progress"
-    body = await read(session, url, TIMEOUT_SECONDS, LARGEST_BYTES)
-    if isinstance(body, Unread):
-        return body
-    try:
-        return msgspec.json.decode(body, type=LoadAnswer)
-    except msgspec.DecodeError as error:
-        return Unread(f"{error} at {url}")
+    return await read_json(session, url, LoadAnswer, TIMEOUT_SECONDS, LARGEST_BYTES)

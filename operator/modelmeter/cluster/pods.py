@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
+import msgspec
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -23,8 +27,10 @@ def new_session() -> aiohttp.ClientSession:
     )
 
 
-async def read(session: aiohttp.ClientSession, url: str, within_seconds: float, largest_bytes: int) -> bytes | Unread:
-    """The body of what a pod answers to a GET."""
+async def read_json(
+    session: aiohttp.ClientSession, url: str, kind: type[T], within_seconds: float, largest_bytes: int
+) -> T | Unread:
+    """What a pod answers to a GET, where it is JSON of this kind."""
     try:
         timeout = aiohttp.ClientTimeout(total=within_seconds)
         async with session.get(url, timeout=timeout, allow_redirects=False) as response:
@@ -35,8 +41,8 @@ async def read(session: aiohttp.ClientSession, url: str, within_seconds: float, 
                 body += chunk
                 if len(body) > largest_bytes:
                     return Unread(f"more than {largest_bytes} bytes at {url}")
-            return bytes(body)
+            return msgspec.json.decode(body, type=kind)
     except TimeoutError:
         return Unread(f"no answer within {within_seconds:g} s at {url}")
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, msgspec.DecodeError, UnicodeDecodeError) as error:
         return Unread(f"{error} at {url}")

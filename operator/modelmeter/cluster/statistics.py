@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import aiohttp
 import msgspec
 
-from modelmeter.cluster.pods import Unread, read
+from modelmeter.cluster.pods import Unread, read_json
 from modelmeter.cluster.triton import host_of
 
 TIMEOUT_SECONDS: Final = 2
@@ -71,13 +71,8 @@ class _Answer(msgspec.Struct, frozen=True):
 async def read_statistics(session: aiohttp.ClientSession, address: str, port: int) -> list[Statistics] | Unread:
     """Every version of every model that the Triton at a pod's address has loaded."""
     url = f"http://{host_of(address)}:{port}/v2/models/stats"
-    body = await read(session, url, TIMEOUT_SECONDS, LARGEST_BYTES)
-    if isinstance(body, Unread):
-        return body
-    try:
-        return msgspec.json.decode(body, type=_Answer).model_stats
-    except msgspec.DecodeError as error:
-        return Unread(f"{error} at {url}")
+    answer = await read_json(session, url, _Answer, TIMEOUT_SECONDS, LARGEST_BYTES)
+    return answer if isinstance(answer, Unread) else answer.model_stats
 
 
 def _compute(part: Requests | Batches) -> int:

@@ -66,10 +66,15 @@ def loader_report(pod: PodFacts) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
+def loaded(pod: PodFacts) -> dict[str, Any]:
+    """The report of a load that went well, with its bytes and sha256; empty where there is none."""
+    report = loader_report(pod) if pod.loader_exit_code == 0 else {}
+    return report if "sha256" in report and type(report.get("bytes")) is int else {}
+
+
 def outcome(pods: Iterable[PodFacts]) -> str | None:
     """What the loads of these pods came to: bytes and time; None where no loader said it."""
-    told = [(pod, loader_report(pod)) for pod in pods if pod.loader_exit_code == 0]
-    told = [(pod, report) for pod, report in told if isinstance(report.get("bytes"), int) and "sha256" in report]
+    told = [(pod, report) for pod in pods if (report := loaded(pod))]
     if not told:
         return None
     # Of replicas that share a volume one loads, and the others find its work.

@@ -23,7 +23,7 @@ from modelmeter.provision.checks import (
     SCHEDULED,
     Check,
 )
-from modelmeter.provision.loading import loader_report
+from modelmeter.provision.loading import loaded
 from modelmeter.provision.observed import Observed
 
 PROGRESSING: Final = "Progressing"
@@ -91,11 +91,10 @@ def reason(entries: Iterable[Condition]) -> str:
 def model_status(seen: Observed) -> ModelStatus | None:
     """What the loader reported of the current spec's model; None where no loader has."""
     for pod in seen.current():
-        report = loader_report(pod)
-        if pod.loader_exit_code == 0 and "sha256" in report:
+        if report := loaded(pod):
             return ModelStatus(
                 sha256=str(report["sha256"]),
-                bytes=int(report.get("bytes", 0)),
+                bytes=report["bytes"],
                 revision=str(report.get("revision", "")),
             )
     return None
