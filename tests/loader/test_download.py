@@ -140,6 +140,21 @@ def test_progress_is_said_in_few_lines(web: Web, tmp_path: Path) -> None:
     assert len(lines) == 11
 
 
+def test_why_an_attempt_failed_is_kept_until_bytes_arrive(web: Web, tmp_path: Path) -> None:
+    web.script = lambda path, number, range_: Reply(503) if number == 1 else Reply(200, BODY)
+    progress, troubles = Progress(lambda line: None), []
+    item = Item("file", "file", opening(f"{web.url}/file"))
+    Carrier(tmp_path, progress, lambda seconds: troubles.append(progress.state.trouble)).bring([item])
+    assert (troubles, progress.state.trouble) == (["HTTP 503"], "")
+    assert progress.state.to_mapping() == {
+        "phase": "fetching",
+        "file": "file",
+        "bytes": 5120,
+        "totalBytes": 5120,
+        "percent": 100,
+    }
+
+
 def test_https_is_not_left_by_a_redirect() -> None:
     from urllib.request import Request
 

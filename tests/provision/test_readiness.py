@@ -364,6 +364,11 @@ def test_a_claim_on_its_way_out_is_news_only_where_a_pod_waits_for_it() -> None:
     assert reason(conditions(seen(claim=leaving, pods=(pending(),)), (), NOW)) == "NoNodeFits"
 
 
+def test_what_a_loader_said_before_it_failed_is_no_progress() -> None:
+    ended = replace(STARTING, loader_running=False, loader_exit_code=1, loader_message=loaded(error="e", remedy="r"))
+    assert by_type(seen(pods=(ended,), load=load(arrived_bytes=1)))["ModelAvailable"].message == "intent-1: e; r"
+
+
 def test_progress_is_told_to_nobody_and_problems_are() -> None:
     assert not PROBLEMS & {
         "Terminating",
