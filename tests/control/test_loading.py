@@ -111,6 +111,7 @@ def play(
 ) -> None:
     """Act a story out while Loading runs, at a quicker pace; `answers` by pod."""
     monkeypatch.setattr(loading, "ASK_SECONDS", 0.02)
+    monkeypatch.setattr(loading, "SOON_SECONDS", 0.02)
     monkeypatch.setattr(loading, "ASKS_PER_SECOND", 1000)
 
     async def act() -> None:

@@ -25,8 +25,9 @@ ASK_SECONDS: Final = 5.0
 """How often a model's loader is asked, where there are not too many."""
 ASKS_PER_SECOND: Final = 10.0
 """Of all models at the most: 200 that load at once are asked every 20 s."""
+SOON_SECONDS: Final = 1.0
 ILL_SECONDS: Final = 60.0
-"""How often one that does not answer is asked at least."""
+"""One that does not answer is asked again soon, for it may just have begun, and then ever more rarely, up to this."""
 SAID_CHARACTERS: Final = 200
 """How much of a loader's words is kept."""
 
@@ -88,7 +89,8 @@ class Loading:
             account.load = None
         if (before and before.step()) != (account.load and account.load.step()):
             self._changed(uid)
-        self.queue.add_later(uid, min(ILL_SECONDS, ASK_SECONDS * 2 ** min(max(0, failures - 1), 10)))
+        pause = min(ILL_SECONDS, SOON_SECONDS * 2 ** min(failures - 1, 10)) if failures else ASK_SECONDS
+        self.queue.add_later(uid, pause)
 
     def _forget(self, uid: str, account: Account | None) -> None:
         self._asked.pop(uid, None)

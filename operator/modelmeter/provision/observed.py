@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelmeter.provision.loading import LoadProgress
-
 from modelmeter.api.benchmark import Outcome
+from modelmeter.provision.loading import LoadProgress
 
 
 @dataclass(frozen=True, slots=True)
