@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from fractions import Fraction
 
 import pytest
@@ -12,7 +13,7 @@ from modelmeter.benchmark.search import Point
 from modelmeter.benchmark.texts import mixed
 from modelmeter.errors import BenchmarkError
 from tests.benchmark.queueing import Queueing
-from tests.simulation.loop import run
+from tests.simulation.loop import VirtualLoop, run
 
 MILLI = 1000
 
@@ -53,6 +54,31 @@ def test_requests_begin_at_their_times_though_none_is_answered() -> None:
     assert worst > 3.0
     assert told.p95 == pytest.approx(worst * 10**6, abs=2)
     assert told.late <= 1
+
+
+def test_what_the_load_itself_was_late_with_is_latency_too() -> None:
+    """The process stalls for 2 s at its first request; latencies from when the others were sent would all be 1 ms."""
+    asked = []
+
+    async def ask(number: int) -> str:
+        asked.append(number)
+        if len(asked) == 1:
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualLoop)
+            loop.stall(2.0)
+        await asyncio.sleep(0.001)
+        return ""
+
+    points = []
+
+    async def main() -> None:
+        points.append(await load(ask, 20, 2, limit=10**9))
+
+    run(main())
+    (told,) = points
+    assert len(asked) == 20
+    assert told.p95 > 1_500_000
+    assert told.late > 1_500_000
 
 
 def test_what_cannot_pass_any_more_is_not_gone_on_with() -> None:

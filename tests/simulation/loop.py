@@ -35,6 +35,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the beginning."""
         return self._virtual.now
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass in which nothing of this process runs."""
+        self._virtual.now += seconds
+
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run to the end; what is still under way then is cancelled."""
