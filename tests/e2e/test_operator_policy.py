@@ -50,6 +50,8 @@ def test_the_operators_token_changes_nobodys_workloads(user: User, installed: Pa
         denied(user, installed, "create", "-f", "-", input=json.dumps(foreign)),
     ):
         assert "the operator changes no deployments but those of its models" in said
+    said = denied(user, installed, "create", "job", "miner", "--image=a:1")
+    assert "the operator changes no jobs but those of its models" in said
     said = denied(user, installed, "create", "-f", "-", input=json.dumps(TEMPLATE))
     assert "the operator changes no resourceclaimtemplates but those of its models" in said
 
