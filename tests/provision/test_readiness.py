@@ -271,6 +271,8 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
         "Available", "False", "at 10.0.0.1:8000; see the pod's log, or let the operator's namespace reach port 8000",
     ),
     ("TritonNotAsked", seen(triton=None), "Available", "Unknown", "not been asked"),
+    ("RolledBack", seen(rolled_back="revision b was rolled back"), "Progressing", "False", "revision b was"),
+    ("Canary", seen(canary="0 of 1 replicas are ready"), "Ready", "False", "0 of 1"),
     ("RollingOut", seen(pods=(pod(template_hash="older"),)), "Ready", "False", "0 of 1"),
     ("RollingOut", seen(desired=2), "Ready", "False", "1 of 2"),
     ("LedgerNotWritten", seen(ledger_error="HTTP 403"), "Metered", "False", "HTTP 403"),
@@ -313,6 +315,12 @@ def test_one_pod_in_trouble_does_not_hide_that_others_answer() -> None:
     found = by_type(seen(desired=2, pods=(pod(), pending())))
     assert found["Available"].status == "True"
     assert (found["Ready"].status, found["Ready"].reason) == ("False", "NoNodeFits")
+
+
+def test_a_roll_back_is_told_whatever_else_is_wrong() -> None:
+    found = by_type(seen(desired=2, pods=(pod(), pending()), rolled_back="revision b was rolled back"))
+    assert (found["Ready"].reason, found["Progressing"].reason) == ("NoNodeFits", "RolledBack")
+    assert "RolledBack" in PROBLEMS
 
 
 SERVING = ("ModelAvailable", "Scheduled", "Available")

@@ -15,6 +15,7 @@ from modelmeter.api.benchmark import Benchmark
 from modelmeter.api.compute import ENOUGH, Resources
 from modelmeter.api.gpu import Gpu
 from modelmeter.api.placing import DEFAULT_TOLERATIONS, Affinity, Toleration, TopologySpreadConstraint
+from modelmeter.api.rollout import Rollout
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
 
 SOURCE_FORMS = {
@@ -133,6 +134,8 @@ class Serving(Struct):
     """Lets Kubernetes set replicas by what they have to do; not given: they stay as they are set."""
     disruption_budget: DisruptionBudget | None = None
     """A PodDisruptionBudget; leave it out where another one covers the pods already, for two refuse every eviction."""
+    rollout: Rollout | None = None
+    """Tries a new revision on some of the replicas first; not given: it replaces one after another."""
     image: Annotated[str, Field(min_length=1, max_length=512)] = "nvcr.io/nvidia/tritonserver:25.10-py3"
     """Triton image."""
     gpu: Gpu = Gpu()

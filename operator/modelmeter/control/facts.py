@@ -14,6 +14,8 @@ from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Po
 from modelmeter.provision.benchmark import CONTAINER, JobFacts
 from modelmeter.provision.observed import ClaimFacts, PodFacts
 from modelmeter.provision.pod import LOADER
+from modelmeter.provision.rollout import FAILED_HASH, FAILURE, Revision
+from modelmeter.provision.track import TRACK_LABEL
 from modelmeter.provision.workload import TEMPLATE_HASH
 
 
@@ -35,12 +37,15 @@ def pod_facts(pod: Pod) -> PodFacts:
     exit_code, message = _loader_end(loader)
     restarted, last = _last_end(status.container_statuses)
     ended = status.phase in TERMINAL
+    is_ready = ready is not None and ready.status == "True" and not ended
     return PodFacts(
         name=pod.metadata.name,
         template_hash=pod.metadata.annotations.get(TEMPLATE_HASH, ""),
         scheduled=bool(pod.spec.node_name),
         scheduling_message=scheduled.message if scheduled else "",
-        ready=ready is not None and ready.status == "True" and not ended,
+        ready=is_ready,
+        ready_since=ready.last_transition_time if ready and is_ready else None,
+        canary=TRACK_LABEL in pod.metadata.labels,
         deleting=pod.metadata.deletion_timestamp is not None,
         ends_by=pod.metadata.deletion_timestamp,
         ended=ended,
@@ -102,6 +107,19 @@ def benchmark_outcome(pod: Pod) -> Outcome:
             remedy=f"see kubectl describe pod {pod.metadata.name}, and its log",
         )
     return found.model_copy(update={"measured_at": at})
+
+
+def revision(deployment: Deployment) -> Revision:
+    """What a Deployment says about the revision that its pods are of."""
+    metadata = deployment.metadata
+    return Revision(
+        template_hash=metadata.annotations.get(TEMPLATE_HASH, ""),
+        replicas=deployment.spec.replicas,
+        created=metadata.creation_timestamp,
+        deleting=metadata.deletion_timestamp is not None,
+        failed_hash=metadata.annotations.get(FAILED_HASH, ""),
+        failure=metadata.annotations.get(FAILURE, ""),
+    )
 
 
 def refused_pods(deployment: Deployment) -> str | None:

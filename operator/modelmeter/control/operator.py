@@ -32,6 +32,7 @@ from modelmeter.control.profiling import Profiling
 from modelmeter.control.provisioning import Provisioning
 from modelmeter.control.publishing import Publishing
 from modelmeter.control.retaining import Retaining
+from modelmeter.control.rollouts import Rollouts
 from modelmeter.control.sharing import Sharing
 from modelmeter.control.view import View
 from modelmeter.errors import SpecError
@@ -72,18 +73,27 @@ class Operator:
         self.benchmarking = Benchmarking(
             client, self.view, self.accounts, self.belongings, settings.loader_image, self._news
         )
+        rollouts = Rollouts(client, self.view, clock)
         self.publishing = Publishing(
             client,
             self.accounts,
             self.belongings,
             self.metering,
             self.benchmarking,
+            rollouts,
             clock,
             settings.status_writes_per_second,
             self.gone,
         )
         self.provisioning = Provisioning(
-            client, self.view, self.accounts, settings.loader_image, self._news, self.metering.queue.add
+            client,
+            self.view,
+            self.accounts,
+            rollouts,
+            clock,
+            settings.loader_image,
+            self._news,
+            self.metering.queue.add,
         )
         self.extras = Extras(client, self.accounts, self._news)
         self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
@@ -210,6 +220,7 @@ class Operator:
             self.metering.queue.add(account.ref.uid)
             if isinstance(item, Pod):
                 self.capturing.pod_changed(account, item)
+                self.provisioning.pod_changed(account)
                 self.probing.pod_changed(account, item, gone)
                 self.loading.pod_changed(account, item, gone)
                 self.counting.pod_changed(item, gone)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -18,17 +20,21 @@ from modelmeter.control.belongings import is_child
 from modelmeter.control.facts import refused_pods
 from modelmeter.control.pruning import prune_templates
 from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, said, taken
-from modelmeter.control.removing import remove_children
+from modelmeter.control.removing import delete, remove_children
+from modelmeter.control.rollouts import Rollouts
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
 from modelmeter.provision.labels import child_labels
+from modelmeter.provision.rollout import Plan
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
 log = logging.getLogger(__name__)
 
+LATE_SECONDS: Final = 0.5
+"""After its moment a rollout is looked at again."""
 LEFT_RETRY_SECONDS: Final = 30.0
 """How often the children of a model that is deleted are looked for, until none is left that could cost; and templates
 of an older spec, until no pod needs them."""
@@ -42,6 +48,8 @@ class Provisioning:
         client: Client,
         view: View,
         accounts: Accounts,
+        rollouts: Rollouts,
+        clock: Callable[[], datetime],
         loader_image: str,
         changed: Callable[[str], None],
         emptied: Callable[[str], None],
@@ -49,6 +57,8 @@ class Provisioning:
         self._client = client
         self._view = view
         self._accounts = accounts
+        self._rollouts = rollouts
+        self._clock = clock
         self._loader_image = loader_image
         self._changed = changed
         self._emptied = emptied
@@ -66,9 +76,14 @@ class Provisioning:
         now = metadata.uid, _version(metadata)
         if gone:
             account.applied.pop(key, None)
-        elif account.deleted is None and (known in (None, now) or metadata.deletion_timestamp):
+        elif account.deleted is None and not account.rolling and (known in (None, now) or metadata.deletion_timestamp):
             return
         self.queue.add(account.ref.uid)
+
+    def pod_changed(self, account: Account) -> None:
+        """A rollout goes on by what becomes of its pods."""
+        if account.rolling:
+            self.queue.add(account.ref.uid)
 
     async def _reconcile(self, uid: str) -> None:
         account = self._accounts.get(uid)
@@ -82,34 +97,49 @@ class Provisioning:
     async def _build_up(self, account: Account, model: ModelDeployment) -> None:
         self._note_pods(account)
         generation = account.generation
+        plan = self._rollouts.plan(account, model)
+        account.rolling = plan.under_way or plan.stable_replicas < model.spec.serving.replicas
         try:
             if not await self._hold(account, generation):
                 return
-            failures = await self._apply_all(account, model)
+            failures = await self._apply_all(account, model, plan)
         except ClusterError as failure:
             failures = [failure]
         self._note(account, failures)
         if not failures and await prune_templates(self._client, self._view, model):
             self.queue.add_later(account.ref.uid, LEFT_RETRY_SECONDS)
+        if plan.look_again is not None:
+            # While a rollout is under way nothing is pruned.
+            self.queue.add_later(account.ref.uid, (plan.look_again - self._clock()).total_seconds() + LATE_SECONDS)
+        if (plan.canary, plan.rolled_back) != account.rollout_said:
+            account.rollout_said = plan.canary, plan.rolled_back
+            self._changed(account.ref.uid)
         passing = next((failure for failure in failures if failure.passing), None)
         if passing is not None:
             raise passing
         if failures:
             self.queue.add_later(account.ref.uid, REFUSED_RETRY_SECONDS)
 
-    async def _apply_all(self, account: Account, model: ModelDeployment) -> list[ClusterError]:
+    async def _apply_all(self, account: Account, model: ModelDeployment, plan: Plan) -> list[ClusterError]:
         """Apply every child, whatever becomes of the others: a claim that may not grow holds up no rollout.
 
         Applies nothing where a name is somebody else's: pods must not mount a claim that is not their model's.
         """
-        manifests = desired(model, self._loader_image_for(account, model))
+        manifests = desired(model, self._loader_image_for(account, model), plan)
         others = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
         if others:
             return [taken(manifest, "so nothing is applied") for manifest in others]
         failures = []
-        for manifest in manifests:
+        # First, and not without: what it notes of a revision that failed is what the rest follows from.
+        if kept := await self._rollouts.keep(model, plan):
+            account.applied["Deployment", kept.name] = kept.uid, _version(kept)
+        steps = [
+            *(partial(self._apply, account, manifest) for manifest in manifests),
+            *(partial(delete, self._client, kind, child) for kind, child in self._rollouts.superseded(model, plan)),
+        ]
+        for step in steps:
             try:
-                await self._apply(account, manifest)
+                await step()
             except ClusterError as failure:
                 failures.append(failure)
         return failures

@@ -17,6 +17,7 @@ from modelmeter.control.benchmarking import Benchmarking
 from modelmeter.control.facts import claim_facts, pod_facts
 from modelmeter.control.metering import Metering
 from modelmeter.control.pace import Pace
+from modelmeter.control.rollouts import Rollouts
 from modelmeter.control.telling import Telling
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, LedgerError, NotFound
@@ -29,7 +30,6 @@ from modelmeter.provision.observed import Observed
 from modelmeter.provision.pod import source_claim, source_image
 from modelmeter.provision.readiness import conditions, model_status, reason
 from modelmeter.provision.service import endpoints
-from modelmeter.provision.workload import template_hash
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Publishing:
         belongings: Belongings,
         metering: Metering,
         benchmarking: Benchmarking,
+        rollouts: Rollouts,
         clock: Callable[[], datetime],
         writes_per_second: float,
         gone: Callable[[str], None],
@@ -58,6 +59,7 @@ class Publishing:
         self._belongings = belongings
         self._metering = metering
         self._benchmarking = benchmarking
+        self._rollouts = rollouts
         self._clock = clock
         self._pace = Pace(writes_per_second)
         self._gone = gone
@@ -87,6 +89,7 @@ class Publishing:
         ready = sum(pod.ready for pod in held)
         model = account.model
         desired = model.spec.serving.replicas if model else 0
+        plan = self._rollouts.plan(account, model) if model else None
         try:
             facts = self._metering.facts(account)
             page = live_page(account.page, facts) if account.page else None
@@ -99,7 +102,7 @@ class Publishing:
             generation=account.generation,
             desired=desired,
             now=now,
-            template_hash=template_hash(model) if model else "",
+            template_hash=plan.serving_hash if plan else "",
             spec_error=account.spec_error,
             apply_error="; ".join(filter(None, (account.apply_error, account.extras_error))) or None,
             pods_error=account.pods_error,
@@ -123,6 +126,8 @@ class Publishing:
             benchmark=self._benchmarking.facts(account),
             one_node=model is not None and one_node(model),
             wakes=model is not None and wakes(model),
+            canary=plan.canary if plan else None,
+            rolled_back=plan.rolled_back if plan else None,
         )
         account.conditions = conditions(observed, account.conditions, now)
         shown = account.published

@@ -31,7 +31,7 @@ async def remove_children(client: Client, ref: ModelRef) -> bool:
     for kind in (*CHILD_KINDS, "PersistentVolumeClaim", TEMPLATE):
         for child in await _found(client, kind, ref.namespace, selector):
             left |= kind in COSTLY_KINDS
-            await _delete(client, kind, child.metadata)
+            await delete(client, kind, child.metadata)
     return left
 
 
@@ -45,7 +45,8 @@ async def _found(client: Client, kind: str, namespace: str, selector: str) -> li
         raise
 
 
-async def _delete(client: Client, kind: str, metadata: Metadata) -> None:
+async def delete(client: Client, kind: str, metadata: Metadata) -> None:
+    """Delete a child, unless it is being deleted."""
     if metadata.deletion_timestamp is None:
         propagation = "Foreground" if kind in OF_PODS else "Background"
         await client.delete(path(kind, metadata.namespace, metadata.name), metadata.uid, propagation)

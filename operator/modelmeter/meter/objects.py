@@ -261,6 +261,10 @@ class Bare(Partial, frozen=True):
     metadata: Metadata
 
 
+class DeploymentSpec(Partial, frozen=True):
+    replicas: int = 1
+
+
 class DeploymentStatus(Partial, frozen=True):
     conditions: list[Condition] = []
 
@@ -268,6 +272,7 @@ class DeploymentStatus(Partial, frozen=True):
 class Deployment(Bare, frozen=True):
     """A Deployment, which says where its pods are refused."""
 
+    spec: DeploymentSpec = DeploymentSpec()
     status: DeploymentStatus = DeploymentStatus()
 
 

@@ -18,6 +18,7 @@ READY: Final = "Ready"
 MODEL_AVAILABLE: Final = "ModelAvailable"
 SCHEDULED: Final = "Scheduled"
 AVAILABLE: Final = "Available"
+PROGRESSING: Final = "Progressing"
 METERED: Final = "Metered"
 PRICED: Final = "Priced"
 BENCHMARKED: Final = "Benchmarked"
@@ -148,6 +149,8 @@ CHAIN: Final = (
     Check("PodsNotReady", AVAILABLE, containers.pods_not_ready, problem=False),
     Check("TritonNotAnswering", AVAILABLE, _triton_not_answering),
     Check("TritonNotAsked", AVAILABLE, _triton_not_asked, problem=False, known=False),
+    Check("RolledBack", PROGRESSING, lambda seen: seen.rolled_back),
+    Check("Canary", READY, lambda seen: seen.canary, problem=False),
     Check("RollingOut", READY, _rolling_out, problem=False),
 )
 """What serving stands on, from the spec upward."""

@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.labels import metadata
+from modelmeter.provision.track import STABLE, Track
 
 FILE: Final = "model.json"
 SOURCE_DIRECTORY: Final = "/source"
 """Where the claim of a pvc:// source is mounted, or the image of an image:// source."""
 
 
-def config_map_name(model: ModelDeployment) -> str:
+def config_map_name(model: ModelDeployment, track: Track = STABLE) -> str:
     """Name of the ConfigMap."""
-    return f"{model.name}-model"
+    return f"{model.name}-model{track.suffix}"
 
 
 def model_json(model: ModelDeployment) -> str:
@@ -41,11 +42,11 @@ def model_json(model: ModelDeployment) -> str:
     )
 
 
-def config_map(model: ModelDeployment) -> dict[str, Any]:
+def config_map(model: ModelDeployment, track: Track = STABLE) -> dict[str, Any]:
     """The ConfigMap with model.json."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": metadata(model, config_map_name(model)),
+        "metadata": metadata(model, config_map_name(model, track)),
         "data": {FILE: model_json(model)},
     }

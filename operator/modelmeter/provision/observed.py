@@ -20,6 +20,10 @@ class PodFacts:
     scheduling_message: str = ""
     """The scheduler's own text, where it found no node."""
     ready: bool = False
+    ready_since: datetime | None = None
+    """When it became ready; None of one that is not."""
+    canary: bool = False
+    """Whether it is one of a canary's."""
     deleting: bool = False
     ends_by: datetime | None = None
     """When a pod that is being deleted should have ended; None of one that is not."""
@@ -73,7 +77,7 @@ class Observed:
     desired: int
     now: datetime
     template_hash: str = ""
-    """Of the current spec."""
+    """Of the revision that serves: of the current spec, but for a canary's while, and where it was rolled back."""
     spec_error: str | None = None
     apply_error: str | None = None
     pods_error: str | None = None
@@ -107,6 +111,10 @@ class Observed:
     """All replicas have to be where their claim is mounted."""
     wakes: bool = False
     """An autoscaler takes the last replica, and brings one back once somebody asks."""
+    canary: str | None = None
+    """What a canary is waiting for, while there is one."""
+    rolled_back: str | None = None
+    """Why the current spec was rolled back, if it was; then template_hash is of the revision before."""
 
     def held(self) -> Iterator[PodFacts]:
         """Pods that are here to stay."""

@@ -12,13 +12,13 @@ from modelmeter.provision.config_map import FILE, SOURCE_DIRECTORY, config_map_n
 from modelmeter.provision.device_claim import claimed, container_claims, pod_claims
 from modelmeter.provision.labels import selector_labels
 from modelmeter.provision.service import PORTS
+from modelmeter.provision.track import STABLE, Track
 
 LOADER: Final = "loader"
 TRITON: Final = "triton"
 GPU_PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 USER_ID: Final = 1000
 """triton-server's in NVIDIA's images; the loader writes as the same user."""
-REPOSITORY: Final = "/models/repository"
 SPEC_DIRECTORY: Final = "/etc/modelmeter"
 
 GRACE_SECONDS: Final = 60
@@ -41,7 +41,7 @@ RESTRICTED: Final[dict[str, Any]] = {
 """What the Pod Security Standard `restricted` asks of a container."""
 
 
-def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
+def pod_spec(model: ModelDeployment, loader_image: str, track: Track = STABLE) -> dict[str, Any]:
     """The PodSpec. It does not depend on the number of replicas, so that scaling restarts nothing."""
     serving = model.spec.serving
     optional = {
@@ -76,14 +76,14 @@ def pod_spec(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_loader(model, loader_image)],
-        "containers": [_triton(model)],
-        "volumes": _volumes(model),
+        "initContainers": [_loader(model, loader_image, track.repository)],
+        "containers": [_triton(model, track.repository)],
+        "volumes": _volumes(model, track),
         **{field: value for field, value in optional.items() if value},
     }
 
 
-def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
+def _loader(model: ModelDeployment, image: str, repository: str) -> dict[str, Any]:
     mounts = [
         {"name": "models", "mountPath": "/models"},
         {"name": "spec", "mountPath": SPEC_DIRECTORY, "readOnly": True},
@@ -91,7 +91,7 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
     ]
     if source_volume(model):
         mounts.append({"name": "source", "mountPath": SOURCE_DIRECTORY, "readOnly": True})
-    arguments = ["load", model.spec.model.source, REPOSITORY, "--spec", f"{SPEC_DIRECTORY}/{FILE}"]
+    arguments = ["load", model.spec.model.source, repository, "--spec", f"{SPEC_DIRECTORY}/{FILE}"]
     secret = model.spec.model.credentials_secret
     return {
         "name": LOADER,
@@ -106,7 +106,7 @@ def _loader(model: ModelDeployment, image: str) -> dict[str, Any]:
     }
 
 
-def _triton(model: ModelDeployment) -> dict[str, Any]:
+def _triton(model: ModelDeployment, repository: str) -> dict[str, Any]:
     serving = model.spec.serving
     extended = serving.gpu.count and not claimed(model)
     gpu = {serving.gpu.resource: str(serving.gpu.count)} if extended else {}
@@ -117,7 +117,7 @@ def _triton(model: ModelDeployment) -> dict[str, Any]:
         "image": serving.image,
         "command": ["tritonserver"],
         "args": [
-            f"--model-repository={REPOSITORY}",
+            f"--model-repository={repository}",
             "--strict-readiness=true",
             "--exit-on-error=true",
             f"--exit-timeout-secs={EXIT_SECONDS}",
@@ -150,10 +150,10 @@ def _probe(path: str) -> dict[str, Any]:
     }
 
 
-def _volumes(model: ModelDeployment) -> list[dict[str, Any]]:
+def _volumes(model: ModelDeployment, track: Track) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [
         {"name": "models", **volume_source(model)},
-        {"name": "spec", "configMap": {"name": config_map_name(model)}},
+        {"name": "spec", "configMap": {"name": config_map_name(model, track)}},
         # Triton's Python backend passes tensors through shared memory.
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
         {"name": "tmp", "emptyDir": {}},

@@ -19,14 +19,13 @@ from modelmeter.provision.checks import (
     METERED,
     MODEL_AVAILABLE,
     PRICED,
+    PROGRESSING,
     READY,
     SCHEDULED,
     Check,
 )
 from modelmeter.provision.loading import loaded
 from modelmeter.provision.observed import Observed
-
-PROGRESSING: Final = "Progressing"
 
 
 def _well(seen: Observed) -> str:
@@ -126,7 +125,7 @@ def _progress(found: list[tuple[Check, str]]) -> tuple[str, str, str]:
     """True while something is under way that nobody has to act for."""
     if not found:
         return "False", "UpToDate", "all replicas are of the current spec"
-    check, message = found[0]
+    check, message = next((entry for entry in found if entry[0].condition == PROGRESSING), found[0])
     return "False" if check.problem or check.settled else "True", check.reason, message
 
 

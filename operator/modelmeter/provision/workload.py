@@ -12,6 +12,7 @@ from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.config_map import model_json
 from modelmeter.provision.labels import labels, metadata, selector_labels
 from modelmeter.provision.pod import pod_spec
+from modelmeter.provision.track import STABLE, Track
 
 TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
 """Annotation on the Deployment and its pods: what their spec was made of, the loader's image apart."""
@@ -35,27 +36,37 @@ def loader_image_of(annotations: Mapping[str, str]) -> str | None:
     return annotations.get(LOADER_IMAGE)
 
 
-def deployment(model: ModelDeployment, loader_image: str) -> dict[str, Any]:
-    """The Deployment of the Triton pods; a rollout replaces one at a time and needs no spare GPU."""
+def deployment_name(model: ModelDeployment, track: Track = STABLE) -> str:
+    """Name of the Deployment."""
+    return f"{model.name}{track.suffix}"
+
+
+def deployment(
+    model: ModelDeployment, loader_image: str, track: Track = STABLE, replicas: int | None = None
+) -> dict[str, Any]:
+    """The Deployment of the Triton pods; a rollout replaces one at a time and needs no spare GPU.
+
+    `replicas`: how many it gets of those that the model has; None: all of them.
+    """
     made_of = {TEMPLATE_HASH: template_hash(model)}
-    common = metadata(model, model.name)
+    common = metadata(model, deployment_name(model, track))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {**common, "annotations": {**made_of, LOADER_IMAGE: loader_image}},
         "spec": {
-            "replicas": model.spec.serving.replicas,
-            "selector": {"matchLabels": selector_labels(model)},
+            "replicas": model.spec.serving.replicas if replicas is None else replicas,
+            "selector": {"matchLabels": {**selector_labels(model), **dict(track.labels)}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
             "template": {
                 "metadata": {
-                    "labels": {**labels(model), **_identity_label(model)},
+                    "labels": {**labels(model), **dict(track.labels), **_identity_label(model)},
                     "annotations": made_of,
                     # No pod vanishes before its last second is on the ledger.
                     "finalizers": [METERING_FINALIZER],
                 },
-                "spec": pod_spec(model, loader_image),
+                "spec": pod_spec(model, loader_image, track),
             },
         },
     }

@@ -1,0 +1,101 @@
+"""What a model's Deployments are to be, decided from what the watches show of it, and what no apply does for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import msgspec
+
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.paths import path
+from modelmeter.control.accounts import Account
+from modelmeter.control.belongings import is_child
+from modelmeter.control.facts import claim_facts, pod_facts, revision
+from modelmeter.control.view import View
+from modelmeter.errors import Conflict, NotFound
+from modelmeter.meter.objects import Bare, Deployment, Metadata
+from modelmeter.provision.config_map import config_map_name
+from modelmeter.provision.observed import Observed
+from modelmeter.provision.pod import source_claim
+from modelmeter.provision.rollout import Plan, Revision, decide, straight
+from modelmeter.provision.track import CANARY, STABLE, Track
+from modelmeter.provision.workload import deployment_name, template_hash
+
+
+class Rollouts:
+    """Decides anew each time it is asked."""
+
+    def __init__(self, client: Client, view: View, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._view = view
+        self._clock = clock
+
+    def plan(self, account: Account, model: ModelDeployment) -> Plan:
+        """What the model's Deployments are to be now."""
+        wanted = template_hash(model)
+        stable, canary = (_revision(self.deployment(model, track)) for track in (STABLE, CANARY))
+        failed = stable is not None and stable.failed_hash
+        if model.spec.serving.rollout is None and canary is None and not failed:
+            return straight(model, wanted)
+        whose = model.namespace, model.name, model.uid
+        claims = (claim_facts(claim) for claim in self._view.claims.of(*whose) if is_child(claim.metadata))
+        seen = Observed(
+            generation=account.generation,
+            desired=model.spec.serving.replicas,
+            now=self._clock(),
+            template_hash=wanted,
+            pods_error=account.pods_error,
+            source_claim=source_claim(model),
+            pods=tuple(pod_facts(pod) for pod in self._view.pods.of(*whose) if is_child(pod.metadata)),
+            claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
+        )
+        return decide(model, stable, canary, seen)
+
+    def deployment(self, model: ModelDeployment, track: Track = STABLE) -> Deployment | None:
+        """One of the model's Deployments, if it is there."""
+        name = deployment_name(model, track)
+        found = (child for child in self._children("Deployment", model) if isinstance(child, Deployment))
+        return next((child for child in found if child.metadata.name == name), None)
+
+    async def keep(self, model: ModelDeployment, plan: Plan) -> Metadata | None:
+        """Write to the stable Deployment what no apply does: notes, and for a template that stays the replicas.
+
+        Its metadata, if something was written.
+        """
+        there = self.deployment(model)
+        if there is None:
+            return None
+        scale = {} if plan.renews_stable else {"spec": {"replicas": plan.stable_replicas}}
+        if not plan.notes and (not scale or there.spec.replicas == plan.stable_replicas):
+            return None
+        metadata = {"uid": there.metadata.uid, **({"annotations": dict(plan.notes)} if plan.notes else {})}
+        where = path("Deployment", model.namespace, there.metadata.name)
+        try:
+            answer = await self._client.merge_patch(where, {"metadata": metadata, **scale})
+        except (NotFound, Conflict):
+            # It is gone, or another one by now: a watch will show it.
+            return None
+        return msgspec.json.decode(answer, type=Bare).metadata
+
+    def superseded(self, model: ModelDeployment, plan: Plan) -> Iterator[tuple[str, Metadata]]:
+        """Kind and metadata of what is left of a canary and is to go; what its pods need goes after them."""
+        canary = self.deployment(model, CANARY)
+        if canary is not None and plan.removes_canary:
+            yield "Deployment", canary.metadata
+        if canary is None and plan.canary_replicas is None:
+            name = config_map_name(model, CANARY)
+            yield from (
+                ("ConfigMap", child.metadata)
+                for child in self._children("ConfigMap", model)
+                if child.metadata.name == name
+            )
+
+    def _children(self, kind: str, model: ModelDeployment) -> Iterator[Bare]:
+        of_model = self._view.children[kind].of(model.namespace, model.name, model.uid)
+        return (child for child in of_model if is_child(child.metadata))
+
+
+def _revision(deployment: Deployment | None) -> Revision | None:
+    return revision(deployment) if deployment else None

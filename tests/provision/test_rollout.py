@@ -1,0 +1,317 @@
+"""What the two Deployments of a model are to be: a table of what there is and what follows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from modelmeter.api.resources import ModelDeployment
+from modelmeter.errors import SpecError
+from modelmeter.provision.children import desired
+from modelmeter.provision.observed import PodFacts
+from modelmeter.provision.pod import LOADER
+from modelmeter.provision.rollout import FAILED_HASH, FAILURE, FORGOTTEN, Plan, Revision, decide
+from tests.provision.builders import NOW, model, pod, seen
+
+OLD, NEW, OTHER = "old", "new", "other"
+ROLLOUT = {"canaryShare": "0.25", "readySeconds": 60, "deadlineSeconds": 600}
+
+
+def careful(replicas: int = 4, rollout: dict[str, Any] | None = ROLLOUT) -> ModelDeployment:
+    """A model that wants a canary, unless `rollout` is None."""
+    serving = {"replicas": replicas, **({"rollout": rollout} if rollout is not None else {})}
+    return model({"model": {"source": "pvc://models/minilm"}, "serving": serving})
+
+
+def pods(count: int, revision: str, canary: bool = False, since: int = 300, **facts: Any) -> tuple[PodFacts, ...]:
+    """Pods that have been ready for `since` seconds, changed by `facts`."""
+    kind = "canary" if canary else "stable"
+    ready = None if facts.get("ready") is False else NOW - timedelta(seconds=since)
+    return tuple(
+        pod(f"{kind}-{revision}-{n}", template_hash=revision, canary=canary, ready_since=ready, **facts)
+        for n in range(count)
+    )
+
+
+def leaving(count: int, revision: str, canary: bool = False, ends_in: int = 30) -> tuple[PodFacts, ...]:
+    """Pods that are being deleted and hold their GPUs still."""
+    return pods(count, revision, canary, deleting=True, ends_by=NOW + timedelta(seconds=ends_in))
+
+
+def begun(seconds: int) -> datetime:
+    """So long ago."""
+    return NOW - timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What there is of a model that wants 4 replicas of NEW, and what is to follow."""
+
+    stable: Revision | None
+    canary: Revision | None
+    there: tuple[PodFacts, ...]
+    renews: bool
+    """Whether the stable Deployment gets the new template."""
+    scale: tuple[int, int | None]
+    """Replicas of the two; None: nothing is applied."""
+    removes: bool = False
+    says: str = ""
+    """Of the canary, or of the roll-back."""
+    rolled_back: bool = False
+    notes: dict[str, str | None] = field(default_factory=dict)
+    again_in: int | None = None
+    """Seconds until it may be otherwise by time alone."""
+    replicas: int = 4
+    rollout: dict[str, Any] | None = field(default_factory=lambda: ROLLOUT)
+
+
+STABLE_4, STABLE_3 = Revision(OLD, 4), Revision(OLD, 3)
+CANARY = Revision(NEW, 1, begun(100))
+FAILED = Revision(OLD, 3, failed_hash=NEW, failure="it did not run")
+STARTING = pods(1, NEW, True, ready=False, loader_exit_code=None, loader_running=True)
+LOOPING = pods(1, NEW, True, ready=False, waiting_reason="CrashLoopBackOff", ended_container="triton")
+
+CASES = {
+    "nothing is there: the first revision needs no canary": Case(None, None, (), True, (4, None)),
+    "nothing has changed": Case(Revision(NEW, 4), None, pods(4, NEW), True, (4, None)),
+    "no canary is asked for": Case(STABLE_4, None, pods(4, OLD), True, (4, None), rollout=None),
+    "a new revision: room is made for it": Case(
+        STABLE_4, None, pods(4, OLD), False, (3, None), says="waits for the end of 1 other"
+    ),
+    "which a pod holds up to its end": Case(
+        STABLE_3, None, (*pods(3, OLD), *leaving(1, OLD)), False, (3, None), says="waits for the end", again_in=90
+    ),
+    "or until its end is overdue, for its node may be lost": Case(
+        STABLE_3, None, (*pods(3, OLD), *leaving(1, OLD, ends_in=-61)), False, (3, 1), says="is being created"
+    ),
+    "there is room": Case(STABLE_3, None, pods(3, OLD), False, (3, 1), says="is being created"),
+    "a canary of more than one grows as others end": Case(
+        Revision(OLD, 2), Revision(NEW, 1, begun(5)), (*pods(2, OLD), *leaving(1, OLD), *STARTING), False, (2, 1),
+        says="0 of 2", again_in=90, rollout={**ROLLOUT, "canaryShare": "0.5"},
+    ),
+    "and is not made smaller while another pod is replaced": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *leaving(1, OLD), *STARTING), False, (3, 1), says="0 of 1", again_in=90
+    ),
+    "the canary starts": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *STARTING), False, (3, 1),
+        says="0 of 1 replicas are ready; it is rolled back at 2026-11-10T12:08:20Z if", again_in=500,
+    ),
+    "the canary is ready, but not for long enough": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
+        says="the others follow at 2026-11-10T12:00:01Z", again_in=1,
+    ),
+    "it is given that time beyond its deadline": Case(
+        STABLE_3, Revision(NEW, 1, begun(601)), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
+        says="the others follow", again_in=1,
+    ),
+    "it has been ready for long enough: the others follow": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=60)), True, (3, 1), says="0 of 4"
+    ),
+    "all of a canary have to be": Case(
+        Revision(OLD, 2), Revision(NEW, 2, begun(100)),
+        (*pods(2, OLD), *pods(1, NEW, True), *pods(1, NEW, True, since=59)), False, (2, 2),
+        says="2 of 2", again_in=1, rollout={**ROLLOUT, "canaryShare": "0.5"},
+    ),
+    "others are not yet ready": Case(
+        Revision(NEW, 3), CANARY, (*pods(2, OLD), *pods(1, NEW, ready=False), *pods(1, NEW, True)), True, (3, 1),
+        says="0 of 4",
+    ),
+    "all others are: the canary goes": Case(
+        Revision(NEW, 3), CANARY, (*pods(3, NEW), *pods(1, NEW, True)), True, (3, None), removes=True, says="3 of 4"
+    ),
+    "one of two, for one at a time may be missing": Case(
+        Revision(NEW, 2), Revision(NEW, 2, begun(100)), (*pods(2, NEW), *pods(2, NEW, True)), True, (2, 1),
+        says="2 of 4", rollout={**ROLLOUT, "canaryReplicas": 2, "canaryShare": None},
+    ),
+    "its room is free once it has ended": Case(
+        Revision(NEW, 3), replace(CANARY, deleting=True), (*pods(3, NEW), *leaving(1, NEW, True)), True, (3, None),
+        removes=True, says="3 of 4", again_in=90,
+    ),
+    "its room is free": Case(Revision(NEW, 3), None, (*pods(3, NEW), *pods(1, NEW, True, ended=True)), True, (4, None)),
+    "the deadline has passed": Case(
+        STABLE_3, Revision(NEW, 1, begun(600)), (*pods(3, OLD), *STARTING), False, (3, None), removes=True,
+        rolled_back=True, says="revision new was rolled back to old: of its canary 0 of 1 replicas are ready after"
+        " 600 s (ModelLoading: canary-new-0 is fetching the model); change spec.model",
+        notes={
+            FAILED_HASH: NEW,
+            FAILURE: "of its canary 0 of 1 replicas are ready after 600 s (ModelLoading: canary-new-0 is fetching the"
+            " model)",
+        },
+    ),
+    "its pods crash": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *LOOPING), False, (3, None), removes=True, rolled_back=True,
+        says="CrashLooping: canary-new-0: container triton ends again and again",
+        notes={
+            FAILED_HASH: NEW,
+            FAILURE: "its canary does not run (CrashLooping: canary-new-0: container triton ends again and again, last"
+            " with exit code 0; see kubectl logs canary-new-0 -c triton --previous)",
+        },
+    ),
+    "it is rolled back, and its pod ends": Case(
+        FAILED, replace(CANARY, deleting=True), (*pods(3, OLD), *leaving(1, NEW, True)), False, (3, None), removes=True,
+        rolled_back=True, says="it did not run; change spec", again_in=90,
+    ),
+    "it was rolled back and is not tried again": Case(
+        FAILED, None, pods(3, OLD), False, (4, None), rolled_back=True, says="it did not run; change spec"
+    ),
+    "nor with one replica": Case(
+        replace(FAILED, replicas=1), None, pods(1, OLD), False, (1, None), rolled_back=True, says="it did", replicas=1
+    ),
+    "another change is tried": Case(
+        replace(FAILED, failed_hash=OTHER, replicas=4), None, pods(4, OLD), False, (3, None), says="waits for",
+        notes=dict(FORGOTTEN),
+    ),
+    "the spec that failed is taken back": Case(
+        replace(FAILED, template_hash=NEW, failed_hash=OTHER, replicas=4), None, pods(4, NEW), True, (4, None),
+        notes=dict(FORGOTTEN),
+    ),
+    "no canary is asked for after a roll-back": Case(
+        replace(FAILED, replicas=4), None, pods(4, OLD), True, (4, None), notes=dict(FORGOTTEN), rollout=None,
+    ),
+    "the spec changes in the middle: the canary before goes first": Case(
+        STABLE_3, Revision(OTHER, 1, begun(100)), (*pods(3, OLD), *pods(1, OTHER, True)), False, (3, None),
+        removes=True, says="canary of revision new: waits for the end of the canary before",
+    ),
+    "and holds its room": Case(
+        STABLE_3, Revision(OTHER, 1, begun(100), deleting=True), (*pods(3, OLD), *leaving(1, OTHER, True)), False,
+        (3, None), removes=True, says="waits for the end of the canary before", again_in=90,
+    ),
+    "the spec is taken back in the middle": Case(
+        Revision(NEW, 3), Revision(OTHER, 1, begun(100)),
+        (*pods(2, NEW), *pods(1, NEW, ready=False), *pods(1, OTHER, True)), True, (3, None), removes=True,
+        says="2 of 4",
+    ),
+    "the spec changes while the others follow": Case(
+        Revision(OTHER, 3), Revision(OTHER, 1, begun(900)),
+        (*pods(2, OLD), *pods(1, OTHER), *pods(1, OTHER, True)), False, (3, None), removes=True, says="canary before",
+    ),
+    "no canary is asked for in the middle": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *STARTING), True, (3, None), removes=True, says="0 of 4", rollout=None
+    ),
+    "more replicas in the middle": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True)), False, (6, 2), says="1 of 2", again_in=500, replicas=8
+    ),
+    "fewer replicas in the middle": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=9)), False, (1, 1), says="1 of 1", again_in=51,
+        replicas=2,
+    ),
+    "one replica from the start: it is replaced as without a canary": Case(
+        Revision(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1
+    ),
+    "one replica in the middle: it is of the old revision": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True)), False, (1, 0), says="waits until there are 2 replicas",
+        replicas=1,
+    ),
+    "and two again: another canary, whose time begins anew": Case(
+        Revision(OLD, 1), Revision(NEW, 0, begun(9000)), pods(1, OLD), False, (1, None), removes=True,
+        says="waits for the end of the canary before", replicas=2,
+    ),
+    "none in the middle": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *STARTING), False, (0, 0), says="waits until", replicas=0
+    ),
+    "somebody deleted the stable Deployment: there is nothing to go back to": Case(
+        None, CANARY, pods(1, NEW, True), True, (3, 1), says="0 of 4"
+    ),
+    "somebody deletes the canary": Case(
+        STABLE_3, replace(CANARY, deleting=True), (*pods(3, OLD), *leaving(1, NEW, True)), False, (3, None),
+        removes=True, says="waits for the end of the canary before", again_in=90,
+    ),
+    "somebody deleted the canary: it is made again": Case(
+        STABLE_3, None, pods(3, OLD), False, (3, 1), says="is being created"
+    ),
+}  # fmt: skip
+
+
+def decided(case: Case) -> Plan:
+    """The plan."""
+    given = careful(case.replicas, case.rollout)
+    observed = seen(template_hash=NEW, desired=case.replicas, pods=case.there)
+    return decide(given, case.stable, case.canary, observed)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_plan(case: Case) -> None:
+    plan = decided(case)
+    assert (plan.stable_replicas, plan.canary_replicas) == case.scale
+    assert plan.renews_stable is case.renews
+    assert plan.removes_canary is case.removes
+    assert plan.serving_hash == (NEW if case.renews or case.stable is None else case.stable.template_hash)
+    said = plan.rolled_back if case.rolled_back else plan.canary
+    assert case.says in (said or "")
+    assert bool(said) is bool(case.says)
+    assert not (plan.canary and plan.rolled_back)
+    assert dict(plan.notes) == case.notes
+    assert plan.look_again == (None if case.again_in is None else NOW + timedelta(seconds=case.again_in))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_no_plan_needs_a_spare_gpu(case: Case) -> None:
+    plan = decided(case)
+    for canary, asked, has in (
+        (False, plan.stable_replicas, case.stable), (True, plan.canary_replicas or 0, case.canary)
+    ):  # fmt: skip
+        grows = asked > (has.replicas if has else 0)
+        others = [pod for pod in case.there if pod.canary is not canary and not pod.ended]
+        overdue = [pod for pod in others if pod.ends_by and NOW - pod.ends_by > timedelta(minutes=1)]
+        assert not grows or asked + len(others) - len(overdue) <= case.replicas
+
+
+def test_a_canary_has_what_it_is_told_and_where_it_writes_for_itself() -> None:
+    given = careful()
+    keeps = Plan(serving_hash=OLD, stable_replicas=3, renews_stable=False, canary_replicas=1)
+    children = {(child["kind"], child["metadata"]["name"]): child for child in desired(given, "loader:1", keeps)}
+    assert list(children) == [
+        ("PersistentVolumeClaim", "intent-models"), ("ConfigMap", "intent-model-canary"), ("Service", "intent"),
+        ("Deployment", "intent-canary"),
+    ]  # fmt: skip
+    (stable,) = (child for child in desired(given, "loader:1") if child["kind"] == "Deployment")
+    canary = children["Deployment", "intent-canary"]
+    assert canary["spec"]["replicas"] == 1
+    assert stable["spec"]["replicas"] == 4
+    ours, theirs = (item["spec"]["template"] for item in (canary, stable))
+    service = children["Service", "intent"]["spec"]["selector"]
+    for template, deployment in ((ours, canary), (theirs, stable)):
+        assert service.items() <= template["metadata"]["labels"].items()
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert not canary["spec"]["selector"]["matchLabels"].items() <= theirs["metadata"]["labels"].items()
+    assert ours["metadata"]["annotations"] == theirs["metadata"]["annotations"]
+    texts = str(ours["spec"]), str(theirs["spec"])
+    assert [text.count("/models/canary") for text in texts] == [2, 0]
+    assert [text.count("/models/repository") for text in texts] == [0, 2]
+    assert [text.count("intent-model-canary") for text in texts] == [1, 0]
+    assert [container["name"] for container in ours["spec"]["initContainers"]] == [LOADER]
+
+
+def test_asking_for_a_canary_restarts_nothing() -> None:
+    with_one, without = (desired(careful(rollout=rollout), "loader:1") for rollout in (ROLLOUT, None))
+    assert with_one == without
+
+
+@pytest.mark.parametrize(
+    ("rollout", "words"),
+    [
+        ({}, "give either canaryShare or canaryReplicas"),
+        ({"canaryShare": "0.5", "canaryReplicas": 1}, "give either canaryShare or canaryReplicas"),
+        ({"canaryShare": "0.0"}, "more than 0 and less than 1"),
+        ({"canaryShare": "1"}, "more than 0 and less than 1"),
+        ({"canaryShare": "25%"}, "more than 0 and less than 1"),
+    ],
+    ids=str,
+)
+def test_a_rollout_that_cannot_be(rollout: dict[str, Any], words: str) -> None:
+    with pytest.raises(SpecError, match=rf"spec\.serving\.rollout.*{re.escape(words)}"):
+        careful(rollout=rollout)
+
+
+@pytest.mark.parametrize(
+    ("share", "replicas", "canaries"),
+    [("0.25", 5, 2), ("0.25", 4, 1), ("0.01", 2, 1), ("0.99", 3, 2), ("0.5", 1, 0), ("0.5", 0, 0), ("0.1", 10, 1)],
+)
+def test_a_share_of_the_replicas(share: str, replicas: int, canaries: int) -> None:
+    rollout = careful(rollout={"canaryShare": share}).spec.serving.rollout
+    assert rollout is not None
+    assert rollout.canaries(replicas) == canaries
