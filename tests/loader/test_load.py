@@ -88,6 +88,24 @@ def test_what_changed_is_written_again(checkpoint: Path, target: Path, monkeypat
     assert len([path for path in target.parent.iterdir() if not path.is_symlink()]) == 2
 
 
+def test_two_revisions_take_one_place_from_each_other_and_keep_two(checkpoint: Path, target: Path) -> None:
+    """Why a canary has a folder of its own: what a Triton would load that starts again."""
+    source, canary = f"file://{checkpoint}", target.parent / "canary"
+    run(source, target)
+    before = target.resolve()
+    run(source, target, SPEC | {"maxBatchSize": 4})
+    assert target.resolve() != before
+    assert run(source, target)[1]["reused"] is False
+    assert target.resolve() == before
+
+    run(source, canary, SPEC | {"maxBatchSize": 4})
+    assert run(source, target)[1]["reused"] is True
+    assert run(source, canary, SPEC | {"maxBatchSize": 4})[1]["reused"] is True
+    assert target.resolve() == before
+    for folder, size in ((target, 32), (canary, 4)):
+        assert f"max_batch_size: {size}" in (folder / "intent/config.pbtxt").read_text()
+
+
 @pytest.mark.parametrize("wait_for", ["model.safetensors", "tokenizer.json"])
 def test_a_killed_load_is_never_visible_and_the_next_repairs(
     checkpoint: Path, target: Path, web: Web, wait_for: str
