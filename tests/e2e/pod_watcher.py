@@ -23,7 +23,13 @@ class Seen:
     gpus: int
     scheduled: datetime | None = None
     finished: datetime | None = None
+    deleting: bool = False
     gone: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has its GPUs now."""
+        return self.scheduled is not None and self.finished is None and not self.gone
 
 
 class PodWatcher:
@@ -31,6 +37,10 @@ class PodWatcher:
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.pods: dict[str, Seen] = {}
+        self.most = 0
+        """Most pods that held GPUs at once."""
+        self.most_to_stay = 0
+        """The same without those that are being deleted."""
         command: list[str | Path] = [cluster.binaries / "kubectl", f"--kubeconfig={cluster.kubeconfig}"]
         command += ["get", "pods", f"--namespace={namespace}", "--watch", "--output-watch-events", "-o", "json"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -76,6 +86,17 @@ class PodWatcher:
             for status in pod["status"].get("containerStatuses", [])
             if status["state"].get("terminated", {}).get("finishedAt")
         ]
-        if pod["status"].get("phase") in ("Succeeded", "Failed") and ends:
-            seen.finished = max(ends)
+        if pod["status"].get("phase") in ("Succeeded", "Failed"):
+            # No container of it ran: then it is its conditions that say when it ended.
+            seen.finished = max(ends) if ends else _changed(pod, "Ready")
+        seen.deleting = "deletionTimestamp" in pod["metadata"]
         seen.gone = kind == "DELETED"
+        holding = [seen for seen in list(self.pods.values()) if seen.holds]
+        self.most = max(self.most, len(holding))
+        self.most_to_stay = max(self.most_to_stay, sum(not seen.deleting for seen in holding))
+
+
+def _changed(pod: dict[str, Any], kind: str) -> datetime | None:
+    """When a condition of a pod last changed."""
+    conditions = (entry for entry in pod["status"].get("conditions", []) if entry["type"] == kind)
+    return next((datetime.fromisoformat(entry["lastTransitionTime"]) for entry in conditions), None)

@@ -60,6 +60,16 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"serving": {"resources": {"requests": {"memory": "4Gi"}, "limits": {"memory": "2Gi"}}}},
         ("spec.serving.resources", "a limit must not be below its request"),
     ),
+    (
+        "a canary of all replicas",
+        {"serving": {"rollout": {"canaryShare": "1.0"}}},
+        ("spec.serving.rollout.canaryShare", "must be more than 0 and less than 1"),
+    ),
+    (
+        "a canary of no size",
+        {"serving": {"rollout": {"readySeconds": 5}}},
+        ("spec.serving.rollout", "give either canaryShare or canaryReplicas"),
+    ),
     ("an unknown backend", {"serving": {"backend": "torch"}}, ("spec.serving.backend", '"onnxruntime", "python"')),
     (
         "an amount that is none",
