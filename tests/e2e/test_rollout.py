@@ -52,20 +52,20 @@ def test_a_canary_is_rolled_back_or_followed(
     user: User, operator: Operator, watcher: PodWatcher, serving: Callable[[User, str], None]
 ) -> None:
     rollout = {"canaryShare": "0.25", "readySeconds": 20, "deadlineSeconds": 10}
-    user.apply(model(NAME, serving={"replicas": 4, "rollout": rollout}))
+    user.apply(model(NAME, serving={"replicas": 3, "rollout": rollout}))
     user.wait("the loader's ConfigMap", lambda: user.get("configmap", f"{NAME}-model"))
     serving(user, NAME)
-    user.wait_ready(NAME, "4/4")
+    user.wait_ready(NAME, "3/3")
     first = user.get("deployment", NAME)
     told = user.get("configmap", f"{NAME}-model")["data"]
 
     batches_of(user, 7)
     new = user.wait("a canary that is ready", lambda: canary(user))
     old_hash, new_hash = (item["metadata"]["annotations"][HASH] for item in (first, new))
-    assert sorted(revisions(user)) == sorted([old_hash] * 3 + [new_hash])
+    assert sorted(revisions(user)) == sorted([old_hash] * 2 + [new_hash])
     assert user.get("configmap", f"{NAME}-model")["data"] == told
     assert user.condition(NAME, "Ready")["reason"] == "Canary"
-    assert watcher.most == 4
+    assert watcher.most == 3
     # It fails before it has been ready for long enough.
     patch = {"spec": {"template": {"metadata": {"annotations": FAILS}}}}
     user.kubectl("patch", "deployment", CANARY, "--type=merge", "-p", json.dumps(patch))
@@ -75,12 +75,12 @@ def test_a_canary_is_rolled_back_or_followed(
     assert condition["status"] == "False"
     assert "ImageNotPulled" in condition["message"]
     assert "change spec.model or spec.serving" in condition["message"]
-    user.wait("the old revision on all replicas", lambda: user.status(NAME).get("ready") == "4/4")
+    user.wait("the old revision on all replicas", lambda: user.status(NAME).get("ready") == "3/3")
     user.wait("an event", lambda: any(event["reason"] == "RolledBack" for event in user.list("events")))
     user.wait("the canary's end", lambda: not user.get("configmap", f"{NAME}-model-canary"))
     assert set(revisions(user)) == {old_hash}
     assert user.get("deployment", NAME)["spec"]["template"] == first["spec"]["template"]
-    assert watcher.most == 4
+    assert watcher.most == 3
 
     operator.kill()
     operator.start()
@@ -91,12 +91,12 @@ def test_a_canary_is_rolled_back_or_followed(
     user.kubectl("patch", MODELS, NAME, "--type=merge", "-p", '{"spec": {"serving": {"rollout": {"readySeconds": 2}}}}')
     batches_of(user, 9)
     user.wait("another canary", lambda: user.get("deployment", CANARY))
-    user.wait_ready(NAME, "4/4")
+    user.wait_ready(NAME, "3/3")
     user.wait("the canary's end", lambda: not user.get("configmap", f"{NAME}-model-canary"))
     assert not user.get("deployment", CANARY)
     assert len(set(revisions(user))) == 1
     assert not {old_hash, new_hash} & set(revisions(user))
     assert json.loads(user.get("configmap", f"{NAME}-model")["data"]["model.json"])["maxBatchSize"] == 9
     assert "modelmeter.dev/failed-template-hash" not in user.get("deployment", NAME)["metadata"]["annotations"]
-    assert watcher.most_to_stay == 4
+    assert watcher.most_to_stay == 3
     check_status(user, watcher, NAME)
