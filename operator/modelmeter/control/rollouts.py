@@ -18,7 +18,7 @@ from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Bare, Deployment, Metadata
 from modelmeter.provision.config_map import config_map_name
 from modelmeter.provision.observed import Observed
-from modelmeter.provision.pod import source_claim
+from modelmeter.provision.pod import source_claim, source_image
 from modelmeter.provision.rollout import Plan, Revision, decide, straight
 from modelmeter.provision.track import CANARY, STABLE, Track
 from modelmeter.provision.workload import deployment_name, template_hash
@@ -48,6 +48,7 @@ class Rollouts:
             template_hash=wanted,
             pods_error=account.pods_error,
             source_claim=source_claim(model),
+            source_image=source_image(model),
             pods=tuple(pod_facts(pod) for pod in self._view.pods.of(*whose) if is_child(pod.metadata)),
             claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
         )
