@@ -90,12 +90,17 @@ class Triton:
         repositories: Iterable[Path] = (),
         ports: Ports | None = None,
         address: str = "",
+        options: Iterable[str] = (),
     ) -> None:
-        """`address`: where it answers over HTTP, before another Triton that answers at all addresses."""
+        """`address`: where it answers over HTTP, before another Triton that answers at all addresses.
+
+        options: of its command line, beside those that all have here.
+        """
         self.directory = directory
         self.repositories = tuple(repositories)
         self.ports = ports or Ports()
         self.log = directory / "triton.log"
+        self._options = tuple(options)
         self._address = address or "0.0.0.0"
         self.url = f"http://{address or '127.0.0.1'}:{self.ports.http}"
 
@@ -212,6 +217,7 @@ class Triton:
             str(server / "bin" / "tritonserver"),
             f"--model-repository={self.directory.absolute() / 'repository'}",
             f"--backend-directory={self.directory.absolute() / 'backends'}",
+            f"--cache-directory={server / 'caches'}",
             "--model-control-mode=explicit",
             *(["--load-model=*"] if self.repositories else []),
             "--disable-auto-complete-config",
@@ -224,6 +230,7 @@ class Triton:
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
             f"--metrics-port={self.ports.metrics}",
+            *self._options,
         ]
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:

@@ -22,6 +22,22 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
         {"model": {"source": "pvc://a/b", "labels": ["x", "x"]}},
         ("spec.model.labels", "Duplicate"),
     ),
+    (
+        "int8 on a GPU",
+        {"model": {"source": "pvc://a/b", "precision": "int8"}},
+        ("spec.model.precision int8 is for the CPU", "set spec.serving.gpu.count to 0"),
+    ),
+    (
+        "TensorRT without a GPU",
+        {"serving": {"accelerator": "tensorrt", "gpu": {"count": 0}}},
+        ("spec.serving.accelerator tensorrt needs spec.serving.gpu.count 1 or more",),
+    ),
+    (
+        "a cache that holds nothing",
+        {"serving": {"responseCache": {"size": "10k"}}},
+        ("spec.serving.responseCache.size", "1Mi or more"),
+    ),
+    ("an API that must stay open", {"serving": {"restrictedApis": ["statistics"]}}, ("spec.serving.restrictedApis",)),
     ("replicas below 0", {"serving": {"replicas": -1}}, ("spec.serving.replicas", "greater than or equal to 0")),
     ("a negative price", {"pricing": {"labour": [{"name": "o", "price": "-1", "per": "day"}]}}, ("price", "-1")),
     ("a float as a price", {"pricing": {"labour": [{"name": "o", "price": 1.5, "per": "day"}]}}, ("price", "string")),

@@ -22,6 +22,8 @@ from tests.loader.vocabulary import SPECIAL, WORDS
 TOLERANCE = 1e-4
 # Of logits of about 5, with weights rounded to 11 bits.
 HALF_TOLERANCE = 1e-2
+# Of probabilities, with weights and states rounded to 7 and 8 bits.
+INT8_TOLERANCE = 0.05
 TEXTS = ("goal", "", "a striker's goals a b", "pasta ⚽ 意大利 salt", "goal " * 40)
 CLASSES = {"id2label": {"0": "sports", "1": "cooking", "2": "other"}}
 
@@ -128,6 +130,32 @@ def test_half_precision_of_each_family_is_close(tmp_path: Path, family: str) -> 
     served, reference = Served(checkpoint, tmp_path / "out", spec), Reference(checkpoint, 24)
     scores = served.score(list(TEXTS), ["cooking"] * len(TEXTS)).score
     assert scores == pytest.approx(np.array([reference.logits(text)[1] for text in TEXTS]), abs=HALF_TOLERANCE)
+
+
+@FAMILIES
+@BACKENDS
+def test_whole_numbers_of_8_bits_are_near_in_each_family(tmp_path: Path, family: str, backend: str) -> None:
+    checkpoint = tiny(tmp_path / "c", family=family, architectures=[CLASSIFIERS[family]], **CLASSES)
+    spec = LoadSpec("m", max_sequence_length=24, precision="int8", backend=backend)
+    served, reference = Served(checkpoint, tmp_path / "out", spec), Reference(checkpoint, 24)
+    found = served.score(list(TEXTS), ["cooking"] * len(TEXTS)).probability
+    logits = [reference.logits(text) for text in TEXTS]
+    expected = [math.exp(one[1]) / sum(map(math.exp, one)) for one in logits]
+    assert found == pytest.approx(np.array(expected), abs=INT8_TOLERANCE)
+    assert found != pytest.approx(np.array(expected), abs=1e-6)
+
+
+@FAMILIES
+@BACKENDS
+def test_an_encoder_of_8_bits_scores_known_labels_and_others(tmp_path: Path, family: str, backend: str) -> None:
+    checkpoint = tiny(tmp_path / "c", family=family)
+    labels = ("sports", "cooking")
+    spec = LoadSpec("m", labels=labels, max_sequence_length=24, precision="int8", backend=backend)
+    served, reference = Served(checkpoint, tmp_path / "out", spec), Reference(checkpoint, 24)
+    asked = ["sports", "a striker's goals", "cooking", "salt", "pasta"]
+    found = served.score(list(TEXTS), asked).probability
+    expected = [reference.probability(text, label, list(labels)) for text, label in zip(TEXTS, asked, strict=True)]
+    assert found == pytest.approx(np.array(expected), abs=INT8_TOLERANCE)
 
 
 @FAMILIES

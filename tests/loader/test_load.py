@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -278,7 +279,15 @@ def test_a_damaged_tokenizer_is_named(checkpoint: Path, target: Path, content: b
         ({"name": "m", "maxBatchSize": 0}, "maxBatchSize: 0 is not 1 or more"),
         ({"name": "m", "labels": ["a", "a"]}, "labels that do not repeat"),
         ({"name": "m", "labels": "a"}, "labels: 'a' is not a list of strings"),
-        ({"name": "m", "precision": "int4"}, "precision: 'int4' is not one of fp32, fp16"),
+        ({"name": "m", "sequenceBuckets": [16, "32"]}, "sequenceBuckets: [16, '32'] is not a list of whole numbers"),
+        ({"name": "m", "responseCache": 1}, "responseCache: 1 is not true or false"),
+        ({"name": "m", "queueTimeoutMilliseconds": -1}, "queueTimeoutMilliseconds: -1 is not 0 or more"),
+        ({"name": "m", "accelerator": "tensorrt"}, "'tensorrt' is not tensorrt with the backend onnxruntime on a GPU"),
+        (
+            {"name": "m", "precision": "int8", "backend": "onnxruntime", "instanceKind": "KIND_GPU"},
+            "precision: 'int8' is not fp32 or fp16, as a GPU needs it",
+        ),
+        ({"name": "m", "precision": "int4"}, "precision: 'int4' is not one of fp32, fp16, int8"),
         ({"name": "m", "backend": "tensorrt"}, "backend: 'tensorrt' is not one of python, onnxruntime"),
         ({"name": "m", "instanceKind": "KIND_TPU"}, "instanceKind: 'KIND_TPU' is not KIND_CPU or KIND_GPU"),
     ],
@@ -295,8 +304,18 @@ def test_a_spec_that_cannot_work_is_named(
 def test_a_spec_survives_its_json() -> None:
     spec = LoadSpec("m", labels=("ä", "b"), precision="fp16", max_batch_size=3, claim_directory="/x")
     assert LoadSpec.from_mapping(json.loads(json.dumps(spec.to_mapping()))) == spec
+    options = replace(spec, sequence_buckets=(8, 9), queue_timeout_milliseconds=7, response_cache=True)
+    assert LoadSpec.from_mapping(json.loads(json.dumps(options.to_mapping()))) == options
     with pytest.raises(LoadSpecError, match="task"):
         LoadSpec("m", task="generation")
+
+
+def test_a_field_that_is_not_given_makes_no_other_key() -> None:
+    # Else an operator that knows it would have every kept volume written again.
+    assert list(LoadSpec("m").to_mapping()) == [
+        "name", "task", "labels", "maxSequenceLength", "precision", "backend", "maxBatchSize",
+        "maxQueueDelayMicroseconds", "instanceKind", "instanceCount", "claimDirectory",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["\x00" * 9000, "⚽" * 9000, '"\\' * 9000, "\udcff" * 9000, "x" * 4050])

@@ -139,10 +139,11 @@ def test_an_encoder_of_a_newer_opset(tmp_path: Path, opset: int) -> None:
     check_encoder(Served(checkpoint, tmp_path / "out", spec), reference, ("salt",))
 
 
-def test_half_precision_is_not_to_be_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_another_precision_is_not_to_be_had(tmp_path: Path, precision: str) -> None:
     checkpoint = export(tiny(tmp_path / "c"))
-    with pytest.raises(LoadSpecError, match=r"precision fp16 cannot be had of model\.onnx, .*; set precision to fp32"):
-        repository.write(checkpoint, tmp_path, LoadSpec("m", max_sequence_length=24, precision="fp16"), threads=1)
+    with pytest.raises(LoadSpecError, match=rf"precision {precision} cannot be had of model\.onnx, .*; set prec"):
+        repository.write(checkpoint, tmp_path, LoadSpec("m", max_sequence_length=24, precision=precision), threads=1)
 
 
 def test_the_weights_stand_once_and_unchanged(tmp_path: Path) -> None:

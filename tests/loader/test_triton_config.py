@@ -45,6 +45,45 @@ def test_each_file_says_what_was_built(configs: dict[str, pb.ModelConfig]) -> No
     assert configs == {config.name: config for config in built}
 
 
+def test_what_is_not_asked_for_is_not_there(configs: dict[str, pb.ModelConfig]) -> None:
+    for config in configs.values():
+        assert not config.HasField("response_cache")
+        assert not config.dynamic_batching.HasField("default_queue_policy")
+
+
+def test_what_is_asked_for_arrives(checkpoint: Path, tmp_path: Path) -> None:
+    spec = dataclasses.replace(
+        SPEC, backend="onnxruntime", sequence_buckets=(9, 5, 99), queue_timeout_milliseconds=250, response_cache=True
+    )
+    configs = written(checkpoint, tmp_path / "out", spec)
+    bert = configs.pop("search-intent-bert")
+    policy = bert.dynamic_batching.default_queue_policy
+    assert (policy.default_timeout_microseconds, policy.timeout_action) == (250_000, pb.ModelQueuePolicy.REJECT)
+    assert [warmup.inputs["text_tokens"].dims[0] for warmup in bert.model_warmup] == [5, 9, 20]
+    settings = json.loads((tmp_path / "out/search-intent-tokenizer/1/settings.json").read_text())
+    assert settings["lengths"] == [5, 9, 20]
+    # Of the ensemble it would make hits that are no inferences, of the tokenizer it would not be worth it.
+    assert bert.response_cache.enable
+    assert not any(config.HasField("response_cache") for config in configs.values())
+
+
+def test_tensorrt_is_told_precision_cache_and_the_largest_batch_first(checkpoint: Path, tmp_path: Path) -> None:
+    spec = dataclasses.replace(SPEC, backend="onnxruntime", accelerator="tensorrt", precision="fp16")
+    bert = written(checkpoint, tmp_path / "out", spec)["search-intent-bert"]
+    (accelerator,) = bert.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
+    assert accelerator.parameters == {
+        "precision_mode": "FP16",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/tmp/tensorrt",
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": "/tmp/tensorrt",
+    }
+    warm_ups = [(warmup.batch_size, warmup.inputs["text_tokens"].dims[0]) for warmup in bert.model_warmup]
+    assert warm_ups == [(6, 20), (1, 16), (1, 20)]
+    assert len({warmup.name for warmup in bert.model_warmup}) == 3
+
+
 def test_what_the_spec_says_arrives(configs: dict[str, pb.ModelConfig]) -> None:
     bert = configs["search-intent-bert"]
     assert {config.max_batch_size for config in configs.values()} == {6}

@@ -84,6 +84,20 @@ EXTRAS: tuple[dict[str, Any], ...] = (
 )
 """Specs that ask for optional children: each metric, each autoscaler, budgets as a number and a percentage."""
 
+OPTIONS: dict[str, Any] = {
+    "model": {"source": "hf://acme/intent", "precision": "int8", "sequenceBuckets": [24, 48]},
+    "serving": {
+        "gpu": {"count": 0},
+        "batching": {"queueTimeoutMilliseconds": 250},
+        "instances": 2,
+        "responseCache": {"size": "64Mi"},
+        "restrictedApis": ["model-repository", "shared-memory"],
+        "env": [{"name": "A", "value": "1"}],
+    },
+}
+"""What a server is only asked for by some."""
+TENSORRT: dict[str, Any] = {"model": {"source": "hf://acme/intent"}, "serving": {"accelerator": "tensorrt"}}
+
 
 def model(spec: dict[str, Any] | None = None) -> ModelDeployment:
     """A ModelDeployment; without a spec the smallest there is."""

@@ -9,10 +9,18 @@ import yaml
 
 from modelmeter.provision.benchmark import job
 from modelmeter.provision.children import desired, extras
-from tests.provision.builders import DEVICES, EXTRAS, FULL, IMAGE, MEASURED, PER_REPLICA, model
+from tests.provision.builders import DEVICES, EXTRAS, FULL, IMAGE, MEASURED, OPTIONS, PER_REPLICA, TENSORRT, model
 
 FOLDER: Final = Path(__file__).parent / "golden"
-CASES: Final = {"smallest": None, "full": FULL, "per-replica": PER_REPLICA, "devices": DEVICES, "image": IMAGE}
+CASES: Final = {
+    "smallest": None,
+    "full": FULL,
+    "per-replica": PER_REPLICA,
+    "devices": DEVICES,
+    "image": IMAGE,
+    "options": OPTIONS,
+    "tensorrt": TENSORRT,
+}
 
 
 def golden_files() -> dict[Path, str]:

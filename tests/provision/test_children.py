@@ -20,7 +20,7 @@ from modelmeter.provision.children import EXTRA_KINDS, desired, extras
 from modelmeter.provision.config_map import model_json
 from modelmeter.provision.labels import selector, selector_labels
 from modelmeter.provision.workload import LOADER_IMAGE, TEMPLATE_HASH, deployment, template_hash
-from tests.provision.builders import EXTRAS, FULL, PER_REPLICA, PROMETHEUS, QUEUE, model, serving
+from tests.provision.builders import EXTRAS, FULL, OPTIONS, PER_REPLICA, PROMETHEUS, QUEUE, model, serving
 from tests.provision.golden import golden_files
 
 
@@ -117,6 +117,19 @@ def test_the_loader_reads_what_the_operator_writes(spec: dict[str, Any] | None, 
     assert read.name == "intent"
     assert read.instance_kind == "KIND_GPU"
     assert list(read.labels) == ((spec or {}).get("model", {}).get("labels") or [])
+
+
+def test_the_loader_reads_the_options(tmp_path: Any) -> None:
+    file = tmp_path / "model.json"
+    file.write_text(model_json(model(OPTIONS)))
+    assert LoadSpec.from_file(file) == LoadSpec(
+        "intent",
+        precision="int8",
+        sequence_buckets=(24, 48),
+        queue_timeout_milliseconds=250,
+        instance_count=2,
+        response_cache=True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from modelmeter.api.model_deployment import ModelDeploymentSpec
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus
 from modelmeter.api.names import GROUP, VERSION
 from modelmeter.api.price_book import PriceBookSpec
+from modelmeter.api.serving_options import INT8_RULE, TENSORRT_RULE
 
 Schema = dict[str, Any]
 
@@ -62,7 +63,7 @@ KINDS: Final = (
                 "labelSelectorPath": ".status.selector",
             },
         },
-        root_rules=(NAME_RULE,),
+        root_rules=(NAME_RULE, INT8_RULE, TENSORRT_RULE),
         columns=(
             Column("READY", ".status.ready", description="ready/desired replicas"),
             Column("GPU-HOURS", ".status.usage.gpuHours", description="over the whole life"),

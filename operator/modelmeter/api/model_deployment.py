@@ -17,6 +17,7 @@ from modelmeter.api.gpu import Gpu
 from modelmeter.api.placing import DEFAULT_TOLERATIONS, Affinity, Toleration, TopologySpreadConstraint
 from modelmeter.api.rollout import Rollout
 from modelmeter.api.scalars import PRICE_RULE, QUANTITY_RULE, Price, QuantityString
+from modelmeter.api.serving_options import ResponseCache, RestrictedApi
 
 SOURCE_FORMS = {
     "pvc://CLAIM/path": r"^pvc://[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(/.*)?$",
@@ -96,8 +97,15 @@ class Model(Struct):
     """Texts of the classes, each once; `probability` is taken over them."""
     max_sequence_length: Annotated[int, Field(ge=8, le=512)] = 128
     """Longest input, in tokens; longer texts are truncated."""
-    precision: Literal["fp32", "fp16"] = "fp32"
-    """Number format of the weights."""
+    sequence_buckets: Annotated[
+        list[Annotated[int, Field(ge=1, le=512)]],
+        Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = []
+    """Lengths in tokens at which a server is warmed up, and to which the onnxruntime backend pads.
+
+    maxSequenceLength is always among them; not given: 16, 32, 64, 128 and 256."""
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    """Number format of the weights; int8: on the CPU alone, two to three times as fast and less exact."""
 
 
 class Batching(Struct):
@@ -108,6 +116,10 @@ class Batching(Struct):
     max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """How long a request waits for others before the model, in microseconds; what waits for a busy model anyway shares
     a batch without it."""
+    queue_timeout_milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    """How long a request may wait for the model, in milliseconds, before it is refused; not given: any time.
+
+    Under it some requests wait up to half a second for no reason: see docs/serving.md."""
 
 
 class EnvVar(Struct):
@@ -144,10 +156,18 @@ class Serving(Struct):
     onnxruntime that the loader brings along, on the CPU alone, whatever gpu says.
 
     Not given: onnxruntime where gpu.count is 1 or more, else python."""
+    accelerator: Literal["cuda", "tensorrt"] = "cuda"
+    """What onnxruntime runs the model with on a GPU; tensorrt builds its engines whenever a pod starts, in minutes."""
     resources: Annotated[
         Resources, Field(json_schema_extra=rules(rule(ENOUGH, "a limit must not be below its request")))
     ] = Resources()
     batching: Batching = Batching()
+    instances: Annotated[int, Field(ge=1, le=32)] = 1
+    """Copies of the model that run at once, on each GPU of a replica or on its CPU, which they share."""
+    response_cache: ResponseCache | None = None
+    """Not given: every request is computed."""
+    restricted_apis: Annotated[list[RestrictedApi], Field(json_schema_extra={"x-kubernetes-list-type": "set"})] = []
+    """Triton's APIs that callers of the Service may not use, over HTTP and gRPC; not given: they may use all."""
     node_selector: Annotated[dict[str, str], Field(max_length=32)] = {}
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = DEFAULT_TOLERATIONS
     affinity: Affinity | None = None

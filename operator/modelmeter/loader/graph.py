@@ -16,6 +16,9 @@ from spox import Var
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.layout import Layout, floats, integers
 
+SCALE: Final = ".scale"
+"""Ends the name of the scales of a weight that is stored as whole numbers."""
+
 
 def gelu(x: Var) -> Var:
     """Return x times the normal distribution function of x; ONNX Runtime fuses just this order of steps."""
@@ -57,7 +60,10 @@ class Encoder:
 
     def __init__(self, bert: Bert, weights: Mapping[str, Var]) -> None:
         self.bert = bert
-        self.weights = {name: op.cast(weight, to=np.float32) for name, weight in weights.items()}
+        self.scales = {name.removesuffix(SCALE): weight for name, weight in weights.items() if name.endswith(SCALE)}
+        self.weights = {
+            name: weight if name in self.scales else op.cast(weight, to=np.float32) for name, weight in weights.items()
+        }
 
     def embed(self, texts: Layout) -> Var:
         """Return unit sentence embeddings [n, h]."""
@@ -72,12 +78,21 @@ class Encoder:
 
     def states(self, texts: Layout) -> Var:
         """Return the last layer's states [r, t, h]."""
-        words = op.gather(self.weights["embeddings.word"], op.max([texts.tokens, op.const(np.int32(0))]))
-        x = self._norm(op.add(words, texts.positions(self.weights["embeddings.position"])), "embeddings.norm")
+        x = self._norm(
+            op.add(self._words(texts.tokens), texts.positions(self.weights["embeddings.position"])), "embeddings.norm"
+        )
         mask = texts.mask()
         for layer in range(self.bert.layers):
             x = self._layer(x, mask, f"layer.{layer}")
         return x
+
+    def _words(self, tokens: Var) -> Var:
+        """Return the tokens' rows of the embeddings; what stands for no token is never looked at."""
+        name, present = "embeddings.word", op.max([tokens, op.const(np.int32(0))])
+        words = op.gather(self.weights[name], present)
+        if name not in self.scales:
+            return words
+        return op.mul(op.cast(words, to=np.float32), op.gather(self.scales[name], present))
 
     def _layer(self, x: Var, mask: Var, prefix: str) -> Var:
         context = self._attend(self._project(x, f"{prefix}.qkv"), mask)
@@ -87,7 +102,13 @@ class Encoder:
 
     def _project(self, x: Var, name: str) -> Var:
         """x W + b."""
-        return op.add(op.matmul(x, self.weights[f"{name}.weight"]), self.weights[f"{name}.bias"])
+        weight, bias = f"{name}.weight", self.weights[f"{name}.bias"]
+        if weight not in self.scales:
+            return op.add(op.matmul(x, self.weights[weight]), bias)
+        # ONNX Runtime fuses just these steps: x is rounded by the largest of its numbers, whatever texts they are of.
+        rounded, scale, zero = op.dynamic_quantize_linear(x)
+        product = op.cast(op.matmul_integer(rounded, self.weights[weight], zero), to=np.float32)
+        return op.add(op.mul(product, op.mul(scale, self.scales[weight])), bias)
 
     def _norm(self, x: Var, name: str) -> Var:
         """Shift and scale the last axis to mean 0 and variance 1, then by weight and bias."""

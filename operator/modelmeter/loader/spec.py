@@ -9,13 +9,21 @@ from typing import Any, Final, Self
 from modelmeter.loader.errors import LoadSpecError
 
 TASKS: Final = ("text-classification",)
-PRECISIONS: Final = ("fp32", "fp16")
+PRECISIONS: Final = ("fp32", "fp16", "int8")
 BACKENDS: Final = ("python", "onnxruntime")
+ACCELERATORS: Final = ("", "tensorrt")
 INSTANCE_KINDS: Final = ("KIND_CPU", "KIND_GPU")
 
 # A DNS label: what Kubernetes allows as the name of a Service, and safe as the name of a folder.
 NAME_LENGTH_LIMIT: Final = 63
 NAME_ALPHABET: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+
+LISTS: Final[Mapping[str, type]] = {"labels": str, "sequence_buckets": int}
+"""Fields that are lists -> what of."""
+NEWER: Final = ("sequence_buckets", "queue_timeout_milliseconds", "response_cache", "accelerator")
+"""Fields that are only named where they are given: what was written without them is the same, and found again."""
+SINGULARS: Final[Mapping[Any, str]] = {int: "a whole number", str: "a string", bool: "true or false"}
+PLURALS: Final[Mapping[Any, str]] = {int: "whole numbers", str: "strings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +32,14 @@ class LoadSpec:
 
     labels: what a text may be; order matters for a checkpoint with a classifier (they rename its classes).
     max_sequence_length: tokens; longer texts are cut.
-    precision: of the stored weights; arithmetic is in fp32.
+    precision: of the stored weights; arithmetic is in fp32, and with int8 the layers' products in whole numbers.
     backend: Triton's, which runs the ONNX file. python runs it by our model.py with an onnxruntime that the loader
         brings along, on the CPU: every Triton image of the loader's Python has it. onnxruntime is Triton's own.
     max_queue_delay_microseconds: how long a request may wait for others to share its batch.
+    queue_timeout_milliseconds: how long it may wait in all before the encoder; then it is refused. 0: any time.
+    response_cache: whether the server, which must have a cache, keeps scores.
+    accelerator: tensorrt: what the onnxruntime backend runs with on a GPU, in place of CUDA alone; empty: CUDA.
+    sequence_buckets: lengths in tokens that are warmed up, and padded to where the backend pads; none: the usual.
     claim_directory: where the claim of a pvc:// source, or the image of an image:// source, is mounted.
     """
 
@@ -42,6 +54,10 @@ class LoadSpec:
     instance_kind: str = "KIND_CPU"
     instance_count: int = 1
     claim_directory: str = "/source"
+    sequence_buckets: tuple[int, ...] = ()
+    queue_timeout_milliseconds: int = 0
+    response_cache: bool = False
+    accelerator: str = ""
 
     def __post_init__(self) -> None:
         valid_name = 0 < len(self.name) <= NAME_LENGTH_LIMIT and set(self.name) <= NAME_ALPHABET
@@ -61,6 +77,14 @@ class LoadSpec:
         _require(self.instance_count >= 1, "instanceCount", self.instance_count, "1 or more")
         delay = self.max_queue_delay_microseconds
         _require(delay >= 0, "maxQueueDelayMicroseconds", delay, "0 or more")
+        buckets, timeout = self.sequence_buckets, self.queue_timeout_milliseconds
+        _require(all(length >= 1 for length in buckets), "sequenceBuckets", buckets, "lengths of 1 token or more")
+        _require(timeout >= 0, "queueTimeoutMilliseconds", timeout, "0 or more")
+        on_gpu = self.instance_kind == "KIND_GPU" and self.backend == "onnxruntime"
+        # onnxruntime's CUDA provider has not the operators: each layer would go to the CPU and back.
+        fits = self.accelerator in ACCELERATORS and (on_gpu or not self.accelerator)
+        _require(fits, "accelerator", self.accelerator, "tensorrt with the backend onnxruntime on a GPU, or empty")
+        _require(self.precision != "int8" or not on_gpu, "precision", self.precision, "fp32 or fp16, as a GPU needs it")
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> Self:
@@ -70,15 +94,13 @@ class LoadSpec:
         for key, value in raw.items():
             _require(key in known, key, value, f"one of the keys {', '.join(known)}")
             field = known[key]
-            if field.name == "labels":
-                strings = isinstance(value, list) and all(isinstance(label, str) for label in value)
-                _require(strings, key, value, "a list of strings")
+            if field.name in LISTS:
+                # bool is an int in Python, and true is not a batch size.
+                items = isinstance(value, list) and all(type(item) is LISTS[field.name] for item in value)
+                _require(items, key, value, f"a list of {PLURALS[LISTS[field.name]]}")
                 values[field.name] = tuple(value)
                 continue
-            expected = int if field.type is int else str
-            # bool is an int in Python, and true is not a batch size.
-            matches = isinstance(value, expected) and not isinstance(value, bool)
-            _require(matches, key, value, "a whole number" if expected is int else "a string")
+            _require(type(value) is field.type, key, value, SINGULARS[field.type])
             values[field.name] = value
         _require("name" in values, "name", None, "the name of the ModelDeployment")
         return cls(**values)
@@ -95,7 +117,8 @@ class LoadSpec:
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the JSON form; `from_mapping` reads it back."""
-        return {_camel_case(key): list(value) if key == "labels" else value for key, value in asdict(self).items()}
+        said = {key: value for key, value in asdict(self).items() if value or key not in NEWER}
+        return {_camel_case(key): list(value) if key in LISTS else value for key, value in said.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from modelmeter.api.names import bert_name
 from modelmeter.loader.spec import LoadSpec
 
 LENGTHS: Final = (16, 32, 64, 128, 256, 512)
+# In the pod's own /tmp, where Triton may write.
+ENGINES: Final = "/tmp/tensorrt"
 
 STRING, INT32, FP32 = pb.TYPE_STRING, pb.TYPE_INT32, pb.TYPE_FP32
 TEXTS: Final = (("text", STRING, 1), ("label", STRING, 1))
@@ -47,25 +49,59 @@ def bert(spec: LoadSpec, threads: int) -> Any:
         count = threads if spec.instance_kind == "KIND_CPU" else 1
         config.parameters["intra_op_thread_count"].string_value = str(count)
         config.parameters["inter_op_thread_count"].string_value = "1"
+        if spec.accelerator == "tensorrt":
+            accelerators = config.optimization.execution_accelerators
+            accelerators.gpu_execution_accelerator.add(name="tensorrt", parameters=_tensorrt(spec))
     else:
         for tensor in config.input[:2]:
             # Sequences of different length may share a batch: our model.py packs them itself.
             tensor.allow_ragged_batch = True
     kind = pb.ModelInstanceGroup.Kind.Value(spec.instance_kind)
     config.instance_group.add(kind=kind, count=spec.instance_count)
-    for length in lengths(spec):
+    if spec.queue_timeout_milliseconds:
+        policy = config.dynamic_batching.default_queue_policy
+        policy.default_timeout_microseconds = spec.queue_timeout_milliseconds * 1000
+    if spec.response_cache:
+        # Not the ensemble's, where a hit would be no inference: Triton counts requests there, but not their texts.
+        config.response_cache.enable = True
+    for rows, length in _warm_ups(spec):
         inputs = {"text_tokens": _zeros(length), "label_tokens": _zeros(2), "label_index": _zeros(1)}
-        config.model_warmup.add(name=f"tokens-{length}", batch_size=1, inputs=inputs)
+        name = f"tokens-{length}" if rows == 1 else f"tokens-{length}-rows-{rows}"
+        config.model_warmup.add(name=name, batch_size=rows, inputs=inputs)
     return config
 
 
+def _warm_ups(spec: LoadSpec) -> list[tuple[int, int]]:
+    """Return the rows and the length of each warm-up.
+
+    TensorRT builds an engine anew for what is larger or smaller than all before: so it sees the largest at once.
+    """
+    single = [(1, length) for length in lengths(spec)]
+    return [(spec.max_batch_size, single[-1][1]), *single] if spec.accelerator == "tensorrt" else single
+
+
+def _tensorrt(spec: LoadSpec) -> dict[str, str]:
+    """Return the options of onnxruntime's TensorRT provider, by the names that Triton's backend has for them.
+
+    Engines are kept for the pod's life: their names tell the graph's form but not its weights.
+    """
+    return {
+        "precision_mode": "FP16" if spec.precision == "fp16" else "FP32",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": ENGINES,
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": ENGINES,
+    }
+
+
 def lengths(spec: LoadSpec) -> list[int]:
-    """Return the usual lengths of texts in tokens, up to the longest.
+    """Return the spec's lengths of texts in tokens, or the usual ones, up to the longest.
 
     >>> lengths(LoadSpec("m", max_sequence_length=50))
     [16, 32, 50]
     """
-    return [*(length for length in LENGTHS if length < spec.max_sequence_length), spec.max_sequence_length]
+    wanted = sorted(set(spec.sequence_buckets or LENGTHS))
+    return [*(length for length in wanted if length < spec.max_sequence_length), spec.max_sequence_length]
 
 
 def ensemble(spec: LoadSpec, labels: Sequence[str]) -> Any:
@@ -94,8 +130,8 @@ def to_text(config: Any) -> str:
 def _model(name: str, backend: str, spec: LoadSpec, inputs: Tensors, outputs: Tensors) -> Any:
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=spec.max_batch_size)
     _declare(config, inputs, outputs)
-    # Without a queue policy: under any, Triton prepares no batch before an instance is idle, and now and then misses
-    # that one is, until half a second has passed.
+    # No queue policy that is not asked for: under any, Triton prepares no batch before an instance is idle, and now and
+    # then misses that one is, until half a second has passed.
     config.dynamic_batching.SetInParent()
     return config
 

@@ -13,6 +13,7 @@ import numpy as np
 from modelmeter.loader import tensors
 from modelmeter.loader.bert import Bert
 from modelmeter.loader.errors import UnsupportedModelError
+from modelmeter.loader.quantization import quantized
 from modelmeter.loader.tensors import Array, Tensor
 
 PRECISION_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {"fp32": np.dtype("<f4"), "fp16": np.dtype("<f2")}
@@ -30,8 +31,11 @@ def lay_out(path: Path, bert: Bert, precision: str) -> dict[str, Tensor]:
     """
     try:
         source = {_canonical(name, bert.family.prefix): tensor for name, tensor in tensors.read(path).items()}
+        entries = _entries(source, bert)
+        if precision == "int8":
+            return {name: tensor for entry in entries for name, tensor in quantized(*entry).items()}
         dtype = PRECISION_DTYPES[precision]
-        return {name: Tensor(dtype, shape, make) for name, shape, make in _entries(source, bert)}
+        return {name: Tensor(dtype, shape, make) for name, shape, make in entries}
     except KeyError as error:
         raise UnsupportedModelError(
             f"{path.name} has no tensor {error.args[0]}", "save the whole model with save_pretrained"

@@ -22,7 +22,7 @@ def config_map_name(model: ModelDeployment, track: Track = STABLE) -> str:
 def model_json(model: ModelDeployment) -> str:
     """The loader's spec, as loader/spec.py reads it."""
     spec, serving = model.spec.model, model.spec.serving
-    backend = serving.effective_backend()
+    backend, timeout = serving.effective_backend(), serving.batching.queue_timeout_milliseconds
     return json.dumps(
         {
             "name": model.name,
@@ -34,8 +34,13 @@ def model_json(model: ModelDeployment) -> str:
             "maxQueueDelayMicroseconds": serving.batching.max_queue_delay_microseconds,
             "instanceKind": "KIND_GPU" if serving.gpu.count else "KIND_CPU",
             "claimDirectory": SOURCE_DIRECTORY,
-            # The loader's own default is not named.
+            # The loader's own defaults are not named, so that its newer fields change no older model.json.
             **({"backend": backend} if backend != "python" else {}),
+            **({"instanceCount": serving.instances} if serving.instances != 1 else {}),
+            **({"sequenceBuckets": spec.sequence_buckets} if spec.sequence_buckets else {}),
+            **({"queueTimeoutMilliseconds": timeout} if timeout else {}),
+            **({"responseCache": True} if serving.response_cache else {}),
+            **({"accelerator": serving.accelerator} if serving.accelerator != "cuda" else {}),
         },
         indent=2,
         ensure_ascii=False,

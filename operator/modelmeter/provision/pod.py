@@ -11,6 +11,7 @@ from modelmeter.provision.claim import one_node, volume_source
 from modelmeter.provision.config_map import FILE, SOURCE_DIRECTORY, config_map_name
 from modelmeter.provision.device_claim import claimed, container_claims, pod_claims
 from modelmeter.provision.labels import selector_labels
+from modelmeter.provision.server_options import server_options, server_variables
 from modelmeter.provision.service import PORTS
 from modelmeter.provision.track import STABLE, Track
 
@@ -121,8 +122,12 @@ def _triton(model: ModelDeployment, repository: str) -> dict[str, Any]:
             "--strict-readiness=true",
             "--exit-on-error=true",
             f"--exit-timeout-secs={EXIT_SECONDS}",
+            *server_options(serving),
         ],
-        "env": [variable.model_dump(by_alias=True, exclude_defaults=True) for variable in serving.env],
+        "env": [
+            *(variable.model_dump(by_alias=True, exclude_defaults=True) for variable in serving.env),
+            *server_variables(serving),
+        ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
         "resources": {
             "requests": {**resources["requests"], **gpu},
