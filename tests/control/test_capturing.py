@@ -29,9 +29,10 @@ class Patched(Lists):
         super().__init__(*objects)
         self.notes: dict[str, dict[str, str]] = {}
 
-    async def merge_patch(self, path: str, body: dict[str, Any]) -> None:
+    async def merge_patch(self, path: str, body: dict[str, Any]) -> bytes:
         """Keep the annotations."""
         self.notes[path.rpartition("/")[2]] = body["metadata"]["annotations"]
+        return json.dumps({"metadata": {**body["metadata"], "name": "p", "resourceVersion": "7"}}).encode()
 
 
 def capture(*pods: Pod, **page: Any) -> dict[str, dict[str, str]]:
@@ -44,7 +45,7 @@ def capture(*pods: Pod, **page: Any) -> dict[str, dict[str, str]]:
     async def once() -> None:
         await view.list()
         profiling = Profiling(view, now)
-        capturing = Capturing(server, accounts, Belongings(view, accounts), profiling)  # type: ignore[arg-type]
+        capturing = Capturing(server, view, accounts, Belongings(view, accounts), profiling)  # type: ignore[arg-type]
         await capturing._capture("a")
 
     asyncio.run(once())

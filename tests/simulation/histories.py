@@ -118,6 +118,14 @@ class Trouble:
     """(from, seconds): the operator's clock is so far ahead of the API server's."""
 
     @property
+    def tells_runs_apart(self) -> bool:
+        """Whether a server's restart is seen when it happens, or the operator's clock is the nodes'.
+
+        Else a reading after it may be taken for one before it, and what it says is counted twice.
+        """
+        return not (self.skews and (self.twins or any(kind == "pods" for kind, *_ in self.lags)))
+
+    @property
     def undisturbed(self) -> bool:
         """Whether one operator lives all the time and sees everything when it happens, by the right clock."""
         crashes = {"crash", "crashed"} & {kind for _, kind in (*self.writes, *self.reads, *self.pages)}

@@ -164,12 +164,14 @@ class Result:
     """What the servers told to operators."""
     undisturbed: bool
     """One operator lived all the time, and saw everything when it happened."""
+    tells_runs_apart: bool
 
     def difference(self) -> list[str]:
         """Where the ledger is not the truth; in money only where every pod's price could be known."""
         told = sum(run.told_at_most() for run in self.runs)
         in_time = sum(run.told_in_time() for run in self.runs) if self.undisturbed else 0
-        counts = [] if in_time <= self.counted <= told else [f"{self.counted} requests of {in_time} to {told} told"]
+        within = in_time <= self.counted and (self.counted <= told or not self.tells_runs_apart)
+        counts = [] if within else [f"{self.counted} requests of {in_time} to {told} told"]
         parts = ("usage",) if self.uncaptured else ("usage", "unpriced", "cost")
         return counts + [
             f"{part} {name}: {ledger.get(name, 0)} on the ledger, {truth.get(name, 0)} in truth"
@@ -227,6 +229,7 @@ async def _play(history: History, results: list[Result]) -> None:
             counted=requests(server),
             runs=tuple(world.tritons.runs),
             undisturbed=trouble.undisturbed,
+            tells_runs_apart=trouble.tells_runs_apart,
         )
     )
 

@@ -84,6 +84,14 @@ A_POD_THAT_NEVER_HAD_A_NODE_MOUNTS_A_DELETED_CLAIM = History(
 )
 """The claim is not kept for it; by a clock that is behind, both ends are seen at once."""
 
+RESIZED_LONG_BEFORE_THE_WATCH_SHOWS_IT = History(
+    BEGINNINGS[0],
+    8117,
+    pods=(replace(BRIEF, scheduled=400, length=1094, resized=60), *4 * [BRIEF]),
+    trouble=Trouble(lags=(("pods", 1, 3435, 1758),)),
+)
+"""What the pod held at first was noted, and the watch shows its end before the note."""
+
 AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble(outages=((5400, 120),)))
 """In the second in which the simulation ends: it has to end then."""
 
@@ -96,6 +104,7 @@ AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble
 @example(A_DELETION_CONFLICTS)
 @example(A_CLAIM_WHOSE_DELETION_IS_SEEN_WHILE_A_PAGE_IS_WRITTEN)
 @example(A_POD_THAT_NEVER_HAD_A_NODE_MOUNTS_A_DELETED_CLAIM)
+@example(RESIZED_LONG_BEFORE_THE_WATCH_SHOWS_IT)
 @example(AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER)
 def test_any_history_is_exact(history: History) -> None:
     if shrinking.over(history):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from modelmeter.api.names import HELD_AT_FIRST, PRICE_PROFILE
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.profiling import PATIENCE, Profiling
+from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.lifetime import resized_at
-from modelmeter.meter.objects import Pod
+from modelmeter.meter.objects import Bare, Pod
 from modelmeter.meter.observe import to_be_noted
 from modelmeter.meter.profiles import Captured, encode
 from modelmeter.meter.requests import encode_at_first, held_by
@@ -20,8 +23,11 @@ from modelmeter.meter.requests import encode_at_first, held_by
 class Capturing:
     """Annotates pods with what is known of their price; beside the ledger, whose writes do not wait for it."""
 
-    def __init__(self, client: Client, accounts: Accounts, belongings: Belongings, profiling: Profiling) -> None:
+    def __init__(
+        self, client: Client, view: View, accounts: Accounts, belongings: Belongings, profiling: Profiling
+    ) -> None:
         self._client = client
+        self._view = view
         self._accounts = accounts
         self._belongings = belongings
         self._profiling = profiling
@@ -51,6 +57,7 @@ class Capturing:
             noted[HELD_AT_FIRST] = encode_at_first(amounts, pod)
         body = {"metadata": {"uid": metadata.uid, "annotations": noted}}
         try:
-            await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)
+            answer = await self._client.merge_patch(path("Pod", metadata.namespace, metadata.name), body)
         except (NotFound, Conflict):
             return
+        self._view.noted(msgspec.json.decode(answer, type=Bare).metadata, noted)

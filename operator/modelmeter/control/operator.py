@@ -96,7 +96,7 @@ class Operator:
             self.metering.queue.add,
         )
         self.extras = Extras(client, self.accounts, self._news)
-        self.capturing = Capturing(client, self.accounts, self.belongings, profiling)
+        self.capturing = Capturing(client, self.view, self.accounts, self.belongings, profiling)
         self.adopting = Adopting(client, self.view, self.belongings, clock)
         self.probing = Probing(self.belongings, self.accounts, self._news)
         self.loading = Loading(self.belongings, self.accounts, self.publishing.queue.add)

@@ -72,6 +72,8 @@ class View:
         self.lost: dict[str, None] = {}
         """Names of nodes that are gone for sure, in that order; one that pods are on and that is in neither has yet to
         be seen."""
+        self._noted: dict[str, tuple[int, dict[str, str]]] = {}
+        """Annotations of pods that a late watch has yet to show, and from which version on it does; by pod UID."""
         self._tariffs: dict[str, Tariff] = {}
         self._usage = usage
         self._child = child
@@ -136,10 +138,27 @@ class View:
         """The prices of a book, without any where it cannot be read; None where there is no such book."""
         return self._tariffs.get(book)
 
+    def noted(self, pod: Metadata, annotations: dict[str, str]) -> None:
+        """Know of annotations that a pod has as of an answer's version, however late the watch is."""
+        known = self._pods.objects.get(pod.uid)
+        if known is not None and int(known.metadata.resource_version) < int(pod.resource_version):
+            self._noted[pod.uid] = int(pod.resource_version), annotations
+            known.metadata.annotations.update(annotations)
+
+    def _keep_noted(self, uid: str, pod: Pod | None) -> None:
+        if uid not in self._noted:
+            return
+        version, annotations = self._noted[uid]
+        if pod is None or version <= int(pod.metadata.resource_version):
+            del self._noted[uid]
+        else:
+            pod.metadata.annotations.update(annotations)
+
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
-        self.pods.replace(before, after)
         pod = after or before
         assert pod is not None
+        self._keep_noted(pod.metadata.uid, after)
+        self.pods.replace(before, after)
         self._usage("Pod", pod, after is None)
         for other in self.devices.users_changed(before, after):
             self._usage("Pod", other, False)
