@@ -230,7 +230,8 @@ class World:
                     self._noted.setdefault(uid, []).append(amounts)
         elif key.plural == "pods" and after is not None:
             text = after["metadata"].get("annotations", {}).get("modelmeter.dev/held-at-first")
-            if text:
+            # Whoever notes it once the pod is posted and let go of comes too late.
+            if text and METERING in after["metadata"]["finalizers"]:
                 self._noted.setdefault(after["metadata"]["uid"], []).append(json.loads(text)["amounts"])
 
     # Claims.
