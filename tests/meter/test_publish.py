@@ -9,8 +9,8 @@ from fractions import Fraction
 from modelmeter.api.base import parse
 from modelmeter.api.cost_statement import CostStatementSpec, Overhead
 from modelmeter.api.estimate import EstimateSpec
-from modelmeter.api.model_deployment import Pricing
 from modelmeter.api.model_deployment_status import Replicas
+from modelmeter.api.pricing import Pricing
 from modelmeter.meter import publish
 from modelmeter.meter.account import account
 from modelmeter.meter.estimate import explicit, parts

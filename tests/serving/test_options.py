@@ -13,7 +13,7 @@ import pytest
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
-from modelmeter.api.model_deployment import Serving
+from modelmeter.api.serving import Serving
 from modelmeter.cluster.pods import Unread, new_session
 from modelmeter.cluster.statistics import read_statistics
 from modelmeter.control.counting import _counters

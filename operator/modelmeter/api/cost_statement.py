@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from modelmeter.api.base import Struct, rule, rules
-from modelmeter.api.model_deployment import Period
+from modelmeter.api.pricing import Period
 from modelmeter.api.scalars import INSTANT_PATTERN, Instant, Integer, Month
 
 MAX_LINES: Final = 5000

@@ -131,3 +131,6 @@ QuantityString = Annotated[
     AfterValidator(_check_quantity),
 ]
 """A Kubernetes quantity: "500m", "16Gi"."""
+
+ObjectName = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$", max_length=253)]
+"""Name of an object of Kubernetes, or empty."""

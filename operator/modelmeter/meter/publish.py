@@ -8,7 +8,6 @@ from decimal import Context, Decimal
 from fractions import Fraction
 
 from modelmeter.api.cost_statement import Overhead, Totals
-from modelmeter.api.model_deployment import Pricing
 from modelmeter.api.model_deployment_status import (
     Cost,
     EstimatedUsage,
@@ -18,6 +17,7 @@ from modelmeter.api.model_deployment_status import (
     Unpriced,
     Usage,
 )
+from modelmeter.api.pricing import Pricing
 from modelmeter.api.scalars import rfc3339
 from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of

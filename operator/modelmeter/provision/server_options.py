@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from modelmeter.api.model_deployment import Serving
 from modelmeter.api.scalars import quantity
+from modelmeter.api.serving import Serving
 
 KEY_HEADER: Final = "modelmeter-key"
 """HTTP header that opens a restricted API; over gRPC triton-grpc-protocol-modelmeter-key."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import yaml
 
-from modelmeter.api.model_deployment import Serving
+from modelmeter.api.serving import Serving
 from tests.cluster.images.archive import Image
 from tests.cluster.images.build import CHECKOUT, operator_image
 from tests.cluster.images.standins import pause_image, triton_image
