@@ -82,6 +82,13 @@ def test_a_replica_is_measured_once_for_each_configuration(
     assert job(user)["metadata"]["uid"] == first["metadata"]["uid"]
     user.wait("the pod's release", lambda: not user.list("pods", JOB_PODS))
 
+    # Who wants it measured again deletes the Job; what the one before found is not taken for what this one finds.
+    user.kubectl("delete", "job", first["metadata"]["name"])
+    user.wait("another Job", lambda: (job(user) or first)["metadata"]["uid"] != first["metadata"]["uid"])
+    user.wait("its end", lambda: user.condition(NAME, "Benchmarked").get("reason") == "BenchmarkFailed")
+    assert "performance" not in user.status(NAME)
+    status = user.wait_as_of(NAME, datetime.now(UTC) + timedelta(seconds=2))
+
     # Half a core and 256 MiB for as long as it ran, as stage evaluation.
     uid = user.get(MODELS, NAME)["metadata"]["uid"]
     (stage,) = (entry for entry in status["usage"]["byStage"] if entry["stage"] == "evaluation")

@@ -8,7 +8,7 @@ from typing import Final
 
 SEED: Final = 2026
 VARIANTS: Final = 8
-"""How many different texts of each length are made up, so that a response cache is not all that is measured."""
+"""How many different texts of each length are made up; few enough for a response cache to answer nearly all."""
 WORDS: Final = (
     "phone", "laptop", "charger", "cable", "camera", "lens", "bag", "shoes", "jacket", "dress", "cotton",
     "leather", "wireless", "battery", "screen", "black", "white", "red", "blue", "small", "large", "new", "cheap",

@@ -47,7 +47,7 @@ class Account:
     benchmark_error: str | None = None
     """Why the API server does not take its benchmark Job, in its own words."""
     benchmarks: dict[str, Outcome] = field(default_factory=dict)
-    """Name of a benchmark Job to what its pod found and is not noted on the Job yet."""
+    """UID of a benchmark Job to what its pod found and is not noted on the Job yet."""
     rolling: bool = False
     """Whether the next change of a pod may change what its Deployments are to be."""
     rollout_said: tuple[str | None, str | None] = (None, None)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from modelmeter.api.benchmark import Outcome, Performance
 from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH
@@ -20,6 +20,7 @@ from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import benchmark_outcome, job_facts, pod_facts
+from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, taken
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, Conflict, NotFound
@@ -36,9 +37,8 @@ from modelmeter.provision.labels import child_labels
 from modelmeter.provision.observed import BenchmarkFacts
 from modelmeter.provision.workload import template_hash
 
-REFUSED_RETRY_SECONDS: Final = 15.0
-JOB_NAME: Final = "batch.kubernetes.io/job-name"
-"""Label that the Job controller puts on a Job's pods."""
+JOB_UID: Final = "batch.kubernetes.io/controller-uid"
+"""Label that the Job controller puts on a Job's pods: a Job of the same name may be another one."""
 LOST: Final = "its pod was gone before anybody could read what it had found"
 
 
@@ -69,9 +69,9 @@ class Benchmarking:
 
     def pod_changed(self, account: Account, pod: Pod) -> None:
         """A pod of the model changed; what it found is kept at once, for it may be gone at the next moment."""
-        name = _job_name(pod)
-        if name and pod.status.phase in TERMINAL:
-            account.benchmarks[name] = benchmark_outcome(pod)
+        job_uid = _job_uid(pod)
+        if job_uid and pod.status.phase in TERMINAL:
+            account.benchmarks[job_uid] = benchmark_outcome(pod)
             self.queue.add(account.ref.uid)
 
     def facts(self, account: Account) -> BenchmarkFacts | None:
@@ -85,8 +85,8 @@ class Benchmarking:
         if now is None:
             return facts
         # A Job may be over a moment before its pod's end is seen, or noted.
-        unread = now.name in account.benchmarks or any(
-            _job_name(pod) == now.name for pod in self._belongings.pods(account)
+        unread = now.uid in account.benchmarks or any(
+            _job_uid(pod) == now.uid for pod in self._belongings.pods(account)
         )
         ended = now.ended_message or LOST if now.ended and not unread else ""
         return replace(facts, job=now.name, outcome=now.outcome, ended=ended)
@@ -133,10 +133,10 @@ class Benchmarking:
     async def _reconcile(self, account: Account, model: ModelDeployment) -> None:
         jobs = [job_facts(entry) for entry in self._jobs(account)]
         for entry in jobs:
-            if entry.outcome is None and (found := account.benchmarks.get(entry.name)):
+            if entry.outcome is None and (found := account.benchmarks.get(entry.uid)):
                 await self._note(account, entry, found)
-        noted = {entry.name for entry in jobs if entry.outcome is not None}
-        account.benchmarks = {name: found for name, found in account.benchmarks.items() if name not in noted}
+        noted = {entry.uid for entry in jobs if entry.outcome is not None}
+        account.benchmarks = {uid: found for uid, found in account.benchmarks.items() if uid not in noted}
         products = self._products(account, model)
         config = wanted(model, products)
         for entry in superfluous(model, jobs, config):
@@ -144,16 +144,16 @@ class Benchmarking:
         if config and _is_ready(account) and all(entry.config_hash != config for entry in jobs):
             await self._make(account, job(model, self._image, products[0]))
 
-    async def _make(self, account: Account, manifest: dict[str, object]) -> None:
+    async def _make(self, account: Account, manifest: dict[str, Any]) -> None:
         """Never applied again: nobody may change a Job's template, and another operator has another image."""
         where = path_of(manifest)
         try:
             await self._client.create(where.rpartition("/")[0], manifest)
-        except Conflict as conflict:
+        except Conflict:
             # It is our own where the watch is late.
             there = await present(self._client, where)
             if there is not None and not child_labels(account.ref.uid).items() <= there.labels.items():
-                raise ClusterError(422, "NameTaken", f"{conflict.message}, and belongs to somebody else") from None
+                raise taken(manifest, "so nothing is measured") from None
 
     async def _note(self, account: Account, entry: JobFacts, outcome: Outcome) -> None:
         body = {
@@ -210,7 +210,7 @@ def _is_ready(account: Account) -> bool:
     )
 
 
-def _job_name(pod: Pod) -> str:
-    """Of which benchmark Job a pod is; empty where of none."""
+def _job_uid(pod: Pod) -> str:
+    """UID of the benchmark Job that a pod is of; empty where it is of none."""
     labels = pod.metadata.labels
-    return labels.get(JOB_NAME, "") if labels.get("app.kubernetes.io/component") == CONTAINER else ""
+    return labels.get(JOB_UID, "") if labels.get("app.kubernetes.io/component") == CONTAINER else ""

@@ -76,7 +76,11 @@ class Provisioning:
         now = metadata.uid, _version(metadata)
         if gone:
             account.applied.pop(key, None)
-        elif account.deleted is None and not account.rolling and (known in (None, now) or metadata.deletion_timestamp):
+        elif (
+            account.deleted is None
+            and not _planned(account, kind, metadata)
+            and (known in (None, now) or metadata.deletion_timestamp)
+        ):
             return
         self.queue.add(account.ref.uid)
 
@@ -106,7 +110,8 @@ class Provisioning:
         except ClusterError as failure:
             failures = [failure]
         self._note(account, failures)
-        if not failures and await prune_templates(self._client, self._view, model):
+        # Those of a revision that serves on though another is asked for stay until the spec changes.
+        if not failures and not plan.rolled_back and await prune_templates(self._client, self._view, model):
             self.queue.add_later(account.ref.uid, LEFT_RETRY_SECONDS)
         if plan.look_again is not None:
             # While a rollout is under way nothing is pruned.
@@ -240,6 +245,13 @@ class Provisioning:
         elif not account.torn_down:
             account.torn_down = True
             self._emptied(account.ref.uid)
+
+
+def _planned(account: Account, kind: str, metadata: Metadata) -> bool:
+    """Whether a rollout's plan is made of this child: shown by a watch that was late, it may make another one."""
+    if account.rolling:
+        return True
+    return kind == "Deployment" and (account.rollout_said != (None, None) or metadata.name != account.ref.name)
 
 
 def _is_now(uid: str, generation: int, answer: bytes) -> bool:

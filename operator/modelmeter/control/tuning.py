@@ -116,7 +116,14 @@ async def _measured(client: Client, where: str, trial: Trial, patience_seconds: 
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_seconds
     while True:
-        status = _status(json.loads(await client.get(where)))
+        try:
+            status = _status(json.loads(await client.get(where)))
+        except ClusterError as failure:
+            # What was measured so far has been paid for.
+            if not failure.passing or loop.time() > deadline:
+                raise
+            await asyncio.sleep(POLL_SECONDS)
+            continue
         conditions = {entry.type: entry for entry in status.conditions}
         measured = conditions.get(BENCHMARKED)
         trial = trial._replace(cost=status.cost.total if status.cost else None)

@@ -167,7 +167,8 @@ def wanted(model: ModelDeployment, gpu_products: Sequence[str]) -> str | None:
 
 def superfluous(model: ModelDeployment, jobs: Iterable[JobFacts], config: str | None) -> list[JobFacts]:
     """Jobs to delete, where `config` is what is wanted: all where nothing is asked for; those that measure what is no
-    longer so; and finished ones once what is wanted has been measured."""
+    longer so; and finished ones of another spec once what is wanted has been measured. One of another GPU product
+    stays: replicas may come back to it."""
     jobs = list(jobs)
     if model.spec.benchmark is None:
         return jobs
@@ -175,7 +176,8 @@ def superfluous(model: ModelDeployment, jobs: Iterable[JobFacts], config: str | 
     return [
         entry
         for entry in jobs
-        if entry.config_hash != config and (measured if entry.over else config is not None or not entry.fits(model))
+        if entry.config_hash != config
+        and (measured and not entry.fits(model) if entry.over else config is not None or not entry.fits(model))
     ]
 
 
