@@ -98,8 +98,7 @@ def test_a_replica_is_measured_once_for_each_configuration(
 
     user.kubectl("patch", MODELS, NAME, "--type=merge", "-p", json.dumps({"spec": {"benchmark": None}}))
     user.wait("the end of the Job", lambda: not job(user))
-    user.wait("no performance", lambda: "performance" not in user.status(NAME))
-    assert not user.condition(NAME, "Benchmarked")
+    user.wait("no condition", lambda: not user.condition(NAME, "Benchmarked"))
     user.kubectl("delete", MODELS, NAME, "--wait=false")
     user.wait("its end", lambda: not user.get(MODELS, NAME))
     lines = [line for line in statements(user, uid)[-1]["lines"] if line.get("stage") == "evaluation"]
