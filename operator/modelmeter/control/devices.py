@@ -67,9 +67,10 @@ class Devices:
         pod = after or before
         assert pod is not None
         for uid in old - new:
-            self._users[uid].pop(pod.metadata.uid, None)
-            if not self._users[uid]:
-                del self._users[uid]
+            users = self._users.get(uid, {})
+            users.pop(pod.metadata.uid, None)
+            if not users:
+                self._users.pop(uid, None)
         for uid in new:
             assert after is not None
             self._users.setdefault(uid, {})[after.metadata.uid] = after

@@ -144,6 +144,9 @@ class View:
         if known is not None and int(known.metadata.resource_version) < int(pod.resource_version):
             self._noted[pod.uid] = int(pod.resource_version), annotations
             known.metadata.annotations.update(annotations)
+            # They name the claims that it uses.
+            for other in self.devices.users_changed(None, known):
+                self._usage("Pod", other, False)
 
     def _keep_noted(self, uid: str, pod: Pod | None) -> None:
         if uid not in self._noted:
