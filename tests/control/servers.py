@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol, TypeVar
+
+from modelmeter.control.view import View
+
+
+class Operating(Protocol):
+    """What runs a part of the operator."""
+
+    view: View
+
+
+R = TypeVar("R", bound=Operating)
 
 
 class Servers:
@@ -48,3 +60,23 @@ class Servers:
         else:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         writer.close()
+
+
+async def act(
+    servers: Servers,
+    numbers: range,
+    make: Callable[[int], R],
+    run: Callable[[R], Coroutine[Any, Any, None]],
+    story: Callable[[Servers, R], Awaitable[None]],
+) -> None:
+    """Act a story out while what is made for the servers' port runs beside the pods of these numbers."""
+    async with servers.at(*numbers):
+        running = make(servers.port)
+        await running.view.list()
+        task = asyncio.create_task(run(running))
+        try:
+            await story(servers, running)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -29,7 +29,7 @@ from modelmeter.meter.counting import Counters, Reading, post
 from modelmeter.meter.objects import Pod
 from modelmeter.meter.page import first_page
 from modelmeter.settings import Settings
-from tests.control.servers import Servers
+from tests.control.servers import Servers, act
 from tests.control.test_sharing import Lists
 from tests.meter.builders import at
 
@@ -121,21 +121,13 @@ def play(
 ) -> None:
     """Act a story out while Counting runs; `says` as in Servers, by pod."""
 
-    async def act() -> None:
-        scripted = Servers("/v2/models/stats", answer())
-        scripted.says.update(says)
-        async with scripted.at(*range(1, servers + 1)):
-            running = Running(scripted.port, *pods)
-            await running.view.list()
-            task = asyncio.create_task(running.counting.run(workers))
-            try:
-                await story(scripted, running)
-            finally:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+    scripted = Servers("/v2/models/stats", answer())
+    scripted.says.update(says)
 
-    asyncio.run(act())
+    def run(running: Running) -> Coroutine[Any, Any, None]:
+        return running.counting.run(workers)
+
+    asyncio.run(act(scripted, range(1, servers + 1), lambda port: Running(port, *pods), run, story))
 
 
 def test_a_ready_pod_is_read_and_its_figures_are_those_of_ensemble_and_bert() -> None:

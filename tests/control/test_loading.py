@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from modelmeter.control.loading import Loading
 from modelmeter.control.view import View
 from modelmeter.meter.objects import Pod
 from modelmeter.provision.loading import LoadProgress
-from tests.control.servers import Servers
+from tests.control.servers import Servers, act
 from tests.control.test_sharing import Lists
 from tests.meter.builders import at
 from tests.simulation import loop as virtual_time
@@ -114,21 +113,13 @@ def play(
     monkeypatch.setattr(loading, "SOON_SECONDS", 0.02)
     monkeypatch.setattr(loading, "ASKS_PER_SECOND", 1000)
 
-    async def act() -> None:
-        scripted = Servers("/progress", says(0))
-        scripted.says.update(answers)
-        async with scripted.at(*range(1, 12)):
-            running = Running(scripted.port, *pods)
-            await running.view.list()
-            task = asyncio.create_task(running.loading.run(workers))
-            try:
-                await story(scripted, running)
-            finally:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+    servers = Servers("/progress", says(0))
+    servers.says.update(answers)
 
-    asyncio.run(act())
+    def run(running: Running) -> Coroutine[Any, Any, None]:
+        return running.loading.run(workers)
+
+    asyncio.run(act(servers, range(1, 12), lambda port: Running(port, *pods), run, story))
 
 
 def test_one_loader_of_a_model_is_asked_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from modelmeter.api.base import Struct, rule
 from modelmeter.api.cost_statement import CostStatementSpec
 from modelmeter.api.model_deployment import ModelDeploymentSpec
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus
-from modelmeter.api.names import GROUP, VERSION
+from modelmeter.api.names import GROUP, LONGEST_NAME, VERSION
 from modelmeter.api.price_book import PriceBookSpec
 from modelmeter.api.serving_options import INT8_RULE, TENSORRT_RULE
 
@@ -42,8 +42,8 @@ class Kind(NamedTuple):
 
 AGE = Column("AGE", ".metadata.creationTimestamp", "date")
 NAME_RULE = rule(
-    "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,48}[a-z0-9])?$')",
-    "metadata.name names a Service and a Triton model: at most 50 of a-z, 0-9 and '-', a letter first",
+    f"self.metadata.name.matches('^[a-z]([-a-z0-9]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?$')",
+    f"metadata.name names a Service and a Triton model: at most {LONGEST_NAME} of a-z, 0-9 and '-', a letter first",
 )
 
 KINDS: Final = (

@@ -42,6 +42,9 @@ BENCHMARK_OUTCOME = f"{GROUP}/benchmark-outcome"
 
 FIELD_MANAGER = "modelmeter"
 
+LONGEST_NAME = 50
+"""Characters of a ModelDeployment's name: its children's are longer, and have 63 at the most."""
+
 
 def bert_name(model: str) -> str:
     """The step of a model's ensemble that runs BERT; it carries the ensemble's name, for a server may have several."""

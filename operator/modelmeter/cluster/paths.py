@@ -48,3 +48,8 @@ def path_of(manifest: Mapping[str, Any]) -> str:
     """The path of a manifest's object."""
     metadata = manifest["metadata"]
     return path(manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+
+
+def kind_and_name(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """What tells a manifest's object from the others of its model."""
+    return manifest["kind"], manifest["metadata"]["name"]

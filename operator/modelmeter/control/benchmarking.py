@@ -33,7 +33,7 @@ from modelmeter.meter.profiles import captured
 from modelmeter.meter.requests import gpu_resources
 from modelmeter.provision.benchmark import CONTAINER, JobFacts, current, job, newest, superfluous, wanted
 from modelmeter.provision.checks import READY
-from modelmeter.provision.labels import child_labels
+from modelmeter.provision.labels import is_child_of
 from modelmeter.provision.observed import BenchmarkFacts
 from modelmeter.provision.workload import template_hash
 
@@ -152,7 +152,7 @@ class Benchmarking:
         except Conflict:
             # It is our own where the watch is late.
             there = await present(self._client, where)
-            if there is not None and not child_labels(account.ref.uid).items() <= there.labels.items():
+            if there is not None and not is_child_of(account.ref.uid, there.labels):
                 raise taken(manifest, "so nothing is measured") from None
 
     async def _note(self, account: Account, entry: JobFacts, outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ from modelmeter.cluster.pods import Unread, new_session
 from modelmeter.cluster.statistics import Statistics, read_statistics
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
-from modelmeter.control.pace import Pace
+from modelmeter.control.pace import Pace, ever_rarer
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.meter.counting import Counters, Reading, base_of, goes_on, latest
@@ -113,8 +113,7 @@ class Counting:
         self._failures[uid] = failures
         draining = uid in self._draining
         pause = DRAIN_SECONDS if draining else self._read_seconds()
-        ill = min(max(0, failures - 1), 10)
-        self.queue.add_later(uid, min(ILL_SECONDS, pause * 2**ill), urgent=draining)
+        self.queue.add_later(uid, ever_rarer(pause, failures, ILL_SECONDS), urgent=draining)
 
     def _keep(self, account: Account, reading: Reading) -> None:
         known, tally = account.readings.get(reading.uid, ()), account.page.tally if account.page else None

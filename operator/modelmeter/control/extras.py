@@ -13,7 +13,7 @@ from typing import Any, Final
 from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
 from modelmeter.cluster.client import METADATA_LIST, Client
 from modelmeter.cluster.listing import items
-from modelmeter.cluster.paths import path, path_of
+from modelmeter.cluster.paths import kind_and_name, path, path_of
 from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, said, taken
@@ -22,7 +22,7 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare
 from modelmeter.provision.children import EXTRA_KINDS, extras
-from modelmeter.provision.labels import child_labels
+from modelmeter.provision.labels import is_child_of
 
 REPAIR_SECONDS: Final = 600.0
 UNKNOWN: Final = (403, 404)
@@ -61,7 +61,7 @@ class Extras:
         other."""
         try:
             await self._know()
-            for key in sorted(account.extras - {_key(manifest) for manifest in manifests}):
+            for key in sorted(account.extras - {kind_and_name(manifest) for manifest in manifests}):
                 await self._remove(account, *key)
         except ClusterError as failure:
             return [failure]
@@ -95,16 +95,16 @@ class Extras:
     async def _remove(self, account: Account, kind: str, name: str) -> None:
         where = path(kind, account.ref.namespace, name)
         there = await present(self._client, where)
-        if there and child_labels(account.ref.uid).items() <= there.labels.items() and not there.deletion_timestamp:
+        if there and is_child_of(account.ref.uid, there.labels) and not there.deletion_timestamp:
             await self._client.delete(where, there.uid)
         account.extras.discard((kind, name))
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
         there = await present(self._client, path_of(manifest))
-        if there and not child_labels(account.ref.uid).items() <= there.labels.items():
+        if there and not is_child_of(account.ref.uid, there.labels):
             raise taken(manifest, "so it is left alone")
         # Before it is: an answer may get lost.
-        account.extras.add(_key(manifest))
+        account.extras.add(kind_and_name(manifest))
         try:
             await self._client.apply(path_of(manifest), manifest)
         except NotFound as failure:
@@ -119,7 +119,3 @@ class Extras:
         if error != account.extras_error:
             account.extras_error = error
             self._changed(account.ref.uid)
-
-
-def _key(manifest: dict[str, Any]) -> tuple[str, str]:
-    return manifest["kind"], manifest["metadata"]["name"]

@@ -15,7 +15,7 @@ from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.sharing import Sharing
 from modelmeter.meter.objects import Claim, Metadata, Pod
 from modelmeter.meter.observe import claims_of, own_claims_of
-from modelmeter.provision.labels import child_labels
+from modelmeter.provision.labels import is_child_of
 
 
 class LettingGo:
@@ -58,11 +58,10 @@ class LettingGo:
         if account.deleted is None:
             return frozenset()
         names = {name for item in items if isinstance(item, Pod) for name in claims_of(item)}
-        ours = child_labels(account.ref.uid).items()
         found = set()
         for name in names - {claim.metadata.name for claim in self._belongings.claims(account)}:
             there = await present(self._client, path("PersistentVolumeClaim", account.ref.namespace, name))
-            if there and ours <= there.labels.items() and METERING_FINALIZER in there.finalizers:
+            if there and is_child_of(account.ref.uid, there.labels) and METERING_FINALIZER in there.finalizers:
                 found.add(name)
         return frozenset(found)
 

@@ -12,7 +12,7 @@ from modelmeter.cluster.load_progress import LoadAnswer, read_progress
 from modelmeter.cluster.pods import Unread, new_session
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
-from modelmeter.control.pace import Pace
+from modelmeter.control.pace import Pace, ever_rarer
 from modelmeter.control.workqueue import WorkQueue
 from modelmeter.meter.objects import Pod
 from modelmeter.provision.loading import LoadProgress
@@ -89,8 +89,7 @@ class Loading:
             account.load = None
         if (before and before.step()) != (account.load and account.load.step()):
             self._changed(uid)
-        pause = min(ILL_SECONDS, SOON_SECONDS * 2 ** min(failures - 1, 10)) if failures else ASK_SECONDS
-        self.queue.add_later(uid, pause)
+        self.queue.add_later(uid, ever_rarer(SOON_SECONDS, failures, ILL_SECONDS) if failures else ASK_SECONDS)
 
     def _forget(self, uid: str, account: Account | None) -> None:
         self._asked.pop(uid, None)

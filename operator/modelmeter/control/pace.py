@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
+
+MOST_DOUBLINGS: Final = 10
 
 
 class Pace:
@@ -19,3 +22,12 @@ class Pace:
         self._next = due + self._pause_seconds
         if due > now:
             await asyncio.sleep(due - now)
+
+
+def ever_rarer(seconds: float, failures: int, longest_seconds: float) -> float:
+    """How long to wait after so many failures in a row: `seconds` after none or one, doubled for each more.
+
+    >>> [ever_rarer(2, failures, 10) for failures in range(5)]
+    [2, 2, 4, 8, 10]
+    """
+    return min(longest_seconds, seconds * (1 << min(max(0, failures - 1), MOST_DOUBLINGS)))

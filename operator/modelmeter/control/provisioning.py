@@ -13,7 +13,7 @@ import msgspec
 from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDGER_FINALIZER
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import METADATA_ONLY, Client
-from modelmeter.cluster.paths import path, path_of
+from modelmeter.cluster.paths import kind_and_name, path, path_of
 from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import is_child
@@ -27,7 +27,7 @@ from modelmeter.control.workqueue import WorkQueue
 from modelmeter.errors import ClusterError, NotFound
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
 from modelmeter.provision.children import desired
-from modelmeter.provision.labels import child_labels
+from modelmeter.provision.labels import is_child_of
 from modelmeter.provision.rollout import Plan
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
@@ -114,7 +114,7 @@ class Provisioning:
         if not failures and not plan.rolled_back and await prune_templates(self._client, self._view, model):
             self.queue.add_later(account.ref.uid, LEFT_RETRY_SECONDS)
         if plan.look_again is not None:
-            # While a rollout is under way nothing is pruned.
+            # The later call holds; what is left to prune is looked for then, too.
             self.queue.add_later(account.ref.uid, (plan.look_again - self._clock()).total_seconds() + LATE_SECONDS)
         if (plan.canary, plan.rolled_back) != account.rollout_said:
             account.rollout_said = plan.canary, plan.rolled_back
@@ -204,7 +204,7 @@ class Provisioning:
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
         """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
         applied = msgspec.json.decode(await self._client.apply(path_of(manifest), manifest), type=Bare)
-        account.applied[_key(manifest)] = applied.metadata.uid, _version(applied.metadata)
+        account.applied[kind_and_name(manifest)] = applied.metadata.uid, _version(applied.metadata)
 
     def _is_known(self, account: Account, kind: str, name: str) -> bool:
         return (kind, name) in account.applied or any(
@@ -213,10 +213,10 @@ class Provisioning:
 
     async def _is_taken(self, account: Account, manifest: dict[str, Any]) -> bool:
         """Whether another's object is there: one that differs in no field would be taken over without a conflict."""
-        if self._is_known(account, *_key(manifest)):
+        if self._is_known(account, *kind_and_name(manifest)):
             return False
         there = await present(self._client, path_of(manifest))
-        return there is not None and not child_labels(account.ref.uid).items() <= there.labels.items()
+        return there is not None and not is_child_of(account.ref.uid, there.labels)
 
     def _children(self, account: Account, kind: str) -> Iterator[Bare | Claim]:
         ref = account.ref
@@ -257,10 +257,6 @@ def _planned(account: Account, kind: str, metadata: Metadata) -> bool:
 def _is_now(uid: str, generation: int, answer: bytes) -> bool:
     there = msgspec.json.decode(answer, type=Bare).metadata
     return (there.uid, there.generation, there.deletion_timestamp) == (uid, generation, None)
-
-
-def _key(manifest: dict[str, Any]) -> tuple[str, str]:
-    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:

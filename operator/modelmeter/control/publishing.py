@@ -85,7 +85,7 @@ class Publishing:
         """The status as of now."""
         now = self._clock()
         pods = tuple(pod_facts(pod) for pod in self._belongings.pods(account) if is_child(pod.metadata))
-        held = [pod for pod in pods if not pod.ended and not pod.deleting]
+        held = [pod for pod in pods if pod.stays]
         ready = sum(pod.ready for pod in held)
         model = account.model
         desired = model.spec.serving.replicas if model else 0

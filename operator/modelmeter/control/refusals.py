@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from modelmeter.cluster.paths import kind_and_name
 from modelmeter.errors import ClusterError
 
 REFUSED_RETRY_SECONDS: Final = 15.0
@@ -19,7 +20,7 @@ def said(failures: Sequence[ClusterError], again: bool) -> str | None:
 
 def taken(manifest: dict[str, Any], so: str) -> ClusterError:
     """The failure of a child whose name is somebody else's; `so` says what follows."""
-    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    kind, name = kind_and_name(manifest)
     return ClusterError(
         422,
         "NameTaken",

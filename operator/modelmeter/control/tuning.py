@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from modelmeter.api.model_deployment_status import ModelDeploymentStatus
-from modelmeter.api.names import API_VERSION
+from modelmeter.api.names import API_VERSION, LONGEST_NAME
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.present import present
@@ -20,7 +20,6 @@ from modelmeter.provision.checks import BENCHMARKED, READY
 from modelmeter.report.tuning import Setting, Trial
 
 KIND: Final = "ModelDeployment"
-LONGEST_NAME: Final = 50
 POLL_SECONDS: Final = 2.0
 LEFT_OUT: Final = (
     ("serving", "autoscaling"),

@@ -22,7 +22,7 @@ from modelmeter.api.names import (
 )
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.labels import metadata
-from modelmeter.provision.pod import RESTRICTED
+from modelmeter.provision.pod import RESTRICTED, run_as
 from modelmeter.provision.service import endpoints
 from modelmeter.provision.workload import template_hash
 
@@ -109,12 +109,7 @@ def _pod_spec(model: ModelDeployment, image: str) -> dict[str, Any]:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": run_as(USER_ID),
         "containers": [
             {
                 "name": CONTAINER,

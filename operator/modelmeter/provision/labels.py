@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID
@@ -13,6 +14,11 @@ MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "modelmeter"}
 def child_labels(uid: str) -> dict[str, str]:
     """What every child of the model of a UID carries, and nothing that somebody labelled by hand."""
     return {**MANAGED_BY, LABEL_MODEL_UID: uid}
+
+
+def is_child_of(uid: str, labels: Mapping[str, str]) -> bool:
+    """Whether something with these labels was made for the model of a UID."""
+    return child_labels(uid).items() <= labels.items()
 
 
 def selector_labels(model: ModelDeployment) -> dict[str, str]:

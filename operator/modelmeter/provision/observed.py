@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from modelmeter.api.benchmark import Outcome
 from modelmeter.provision.loading import LoadProgress
+
+OVERDUE: Final = timedelta(minutes=1)
+"""How long after its time a pod's end is still waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,15 @@ class PodFacts:
     loader_exit_code: int | None = None
     loader_message: str = ""
     """Termination message of the loader: a JSON object, if the loader itself wrote it."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is here to stay."""
+        return not self.ended and not self.deleting
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it holds its GPUs; not where its end is overdue, for its node may be lost."""
+        return not self.ended and (self.ends_by is None or now - self.ends_by < OVERDUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +131,7 @@ class Observed:
 
     def held(self) -> Iterator[PodFacts]:
         """Pods that are here to stay."""
-        return (pod for pod in self.pods if not pod.ended and not pod.deleting)
+        return (pod for pod in self.pods if pod.stays)
 
     def current(self) -> Iterator[PodFacts]:
         """Held pods of the current spec."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from modelmeter.provision.observed import Observed, PodFacts
@@ -21,9 +21,6 @@ CLAIM_TO_COME: Final = ("waiting for ephemeral volume controller to create", "Re
 NO_DEVICE_CLASS: Final = re.compile(r"device class (\S+) does not exist")
 NO_DEVICES: Final = "cannot allocate all claims"
 """What it says of a node that has not as many free devices as a ResourceClaim asks for."""
-
-OVERDUE: Final = timedelta(minutes=1)
-"""How long after its time a pod's end is still waited for."""
 
 REMEDIES: Final = (
     ("serviceaccount ", "create it, or name another in spec.serving.serviceAccountName"),
@@ -174,8 +171,8 @@ def _refused(seen: Observed) -> Iterator[PodFacts]:
 
 
 def _holds_on(pod: PodFacts, now: datetime) -> bool:
-    """Whether a pod that ends still holds its node's GPUs; not where its end is overdue, for its node may be lost."""
-    return pod.scheduled and not pod.ended and pod.ends_by is not None and now - pod.ends_by < OVERDUE
+    """Whether a pod that ends still holds its node's GPUs."""
+    return pod.scheduled and pod.ends_by is not None and pod.holds(now)
 
 
 def _is_of_storage(text: str) -> bool:

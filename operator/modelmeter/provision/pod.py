@@ -42,6 +42,17 @@ RESTRICTED: Final[dict[str, Any]] = {
 """What the Pod Security Standard `restricted` asks of a container."""
 
 
+def run_as(user_id: int, **more: Any) -> dict[str, Any]:
+    """A pod's security context: one user, who is not root, and what else it says."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": user_id,
+        "runAsGroup": user_id,
+        **more,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
 def pod_spec(model: ModelDeployment, loader_image: str, track: Track = STABLE) -> dict[str, Any]:
     """The PodSpec. It does not depend on the number of replicas, so that scaling restarts nothing."""
     serving = model.spec.serving
@@ -69,14 +80,7 @@ def pod_spec(model: ModelDeployment, loader_image: str, track: Track = STABLE) -
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER_ID,
-            "runAsGroup": USER_ID,
-            "fsGroup": USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": run_as(USER_ID, fsGroup=USER_ID, fsGroupChangePolicy="OnRootMismatch"),
         "initContainers": [_loader(model, loader_image, track.repository)],
         "containers": [_triton(model, track.repository)],
         "volumes": _volumes(model, track),

@@ -18,8 +18,7 @@ from modelmeter.api.rollout import Rollout
 from modelmeter.api.scalars import rfc3339
 from modelmeter.provision.checks import CHAIN
 from modelmeter.provision.containers import crash_looping
-from modelmeter.provision.observed import Observed, PodFacts
-from modelmeter.provision.placement import OVERDUE
+from modelmeter.provision.observed import OVERDUE, Observed, PodFacts
 
 FAILED_HASH: Final = f"{GROUP}/failed-template-hash"
 """Annotation on the stable Deployment: the revision that was rolled back, which is not tried again."""
@@ -90,7 +89,7 @@ class _Facts:
     def beside(self, canary: bool) -> int:
         """Replicas that one Deployment may have beside the pods of the other, which hold their GPUs up to their end."""
         others = (pod for pod in self.seen.pods if pod.canary is not canary)
-        return max(0, self.replicas - sum(_holds(pod, self.seen.now) for pod in others))
+        return max(0, self.replicas - sum(pod.holds(self.seen.now) for pod in others))
 
     def stable_replicas(self, asked: int) -> int:
         """So many as are asked for, as far as there is room; what it has is not taken away for want of room."""
@@ -104,7 +103,7 @@ class _Facts:
     @property
     def overdue(self) -> datetime | None:
         """When the next pod that is ending will have held its GPUs for long enough."""
-        ends = (pod.ends_by + OVERDUE for pod in self.seen.pods if pod.ends_by and _holds(pod, self.seen.now))
+        ends = (pod.ends_by + OVERDUE for pod in self.seen.pods if pod.ends_by and pod.holds(self.seen.now))
         return min(ends, default=None)
 
 
@@ -227,8 +226,3 @@ def _explained(alone: Observed) -> str:
     # A sort is stable.
     found.sort(key=lambda entry: not entry[0].problem)
     return next((f" ({check.reason}: {message})" for check, message in found), "")
-
-
-def _holds(pod: PodFacts, now: datetime) -> bool:
-    """Whether a pod holds its GPUs; not where its end is overdue, for its node may be lost."""
-    return not pod.ended and (pod.ends_by is None or now - pod.ends_by < OVERDUE)
