@@ -44,7 +44,9 @@ class Operator:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it, and wait until its liveness probe answers."""
+        """Start it where it does not run, and wait until its liveness probe answers."""
+        if self._process is not None:
+            return
         port = next(free_ports())
         command = [sys.executable, "-m", "modelmeter", "run", "--namespace", self._namespace]
         with self.log.open("ab") as output:

@@ -70,8 +70,7 @@ class User:
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
         """One condition of a ModelDeployment."""
-        found = [entry for entry in self.status(name).get("conditions", []) if entry["type"] == kind]
-        return dict(found[0]) if found else {}
+        return _condition(self.status(name), kind)
 
     def wait(self, what: str, done: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         """Poll until there is something; a failure says what was waited for."""
@@ -85,9 +84,11 @@ class User:
         """Wait until a ModelDeployment is Ready with so many replicas ("2/2"); its status."""
 
         def done() -> dict[str, Any]:
-            status = self.status(name)
-            good = self.condition(name, "Ready").get("status") == "True"
-            return status if good and status.get("ready") == ready and _current(self.get(MODELS, name)) else {}
+            # One read: the parts of two may be of two generations.
+            model = self.get(MODELS, name)
+            status = dict(model.get("status") or {})
+            good = _condition(status, "Ready").get("status") == "True" and status.get("ready") == ready
+            return status if good and status["observedGeneration"] == model["metadata"]["generation"] else {}
 
         return dict(self.wait(f"{name} Ready {ready}", done))
 
@@ -107,8 +108,8 @@ class User:
         )
 
 
-def _current(model: dict[str, Any]) -> bool:
-    return bool(model["status"]["observedGeneration"] == model["metadata"]["generation"])
+def _condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next((dict(entry) for entry in status.get("conditions", []) if entry["type"] == kind), {})
 
 
 def model(name: str, **spec: Any) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def user(cluster: Cluster, operator: Operator) -> Iterator[User]:
     """Somebody with kubectl and a namespace of their own, who leaves no GPU to nobody."""
     user = User(cluster, f"team-{next(_numbers)}")
     yield user
+    # A test that failed while it was down fails no other.
+    operator.start()
     user.kubectl("delete", MODELS, "--all", "--wait=false")
 
 
