@@ -10,20 +10,25 @@ from typing import Any
 import pytest
 
 from modelmeter.api.resources import ModelDeployment
+from modelmeter.api.scalars import rfc3339
 from modelmeter.errors import SpecError
-from modelmeter.provision.children import desired
+from modelmeter.provision.children import desired, of_canary
 from modelmeter.provision.observed import PodFacts
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, FORGOTTEN, INCOMPLETE_SINCE, Plan, Revision
 from modelmeter.provision.pod import LOADER
-from modelmeter.provision.rollout import FAILED_HASH, FAILURE, FORGOTTEN, Plan, Revision, decide
+from modelmeter.provision.rollout import decide
 from tests.provision.builders import NOW, model, pod, seen
 
 OLD, NEW, OTHER = "old", "new", "other"
 ROLLOUT = {"canaryShare": "0.25", "readySeconds": 60, "deadlineSeconds": 600}
 
 
-def careful(replicas: int = 4, rollout: dict[str, Any] | None = ROLLOUT) -> ModelDeployment:
-    """A model that wants a canary, unless `rollout` is None."""
-    serving = {"replicas": replicas, **({"rollout": rollout} if rollout is not None else {})}
+def careful(
+    replicas: int = 4, rollout: dict[str, Any] | None = ROLLOUT, scaled_to: int | None = None
+) -> ModelDeployment:
+    """A model that wants a canary, unless `rollout` is None; an autoscaler brings up to `scaled_to` replicas."""
+    scaling = {"autoscaling": {"max": scaled_to, "metric": "cpu", "target": 70}} if scaled_to else {}
+    serving = {"replicas": replicas, **({"rollout": rollout} if rollout is not None else {}), **scaling}
     return model({"model": {"source": "pvc://models/minilm"}, "serving": serving})
 
 
@@ -67,12 +72,17 @@ class Case:
     """Seconds until it may be otherwise by time alone."""
     replicas: int = 4
     rollout: dict[str, Any] | None = field(default_factory=lambda: ROLLOUT)
+    scaled_to: int | None = None
 
 
 STABLE_4, STABLE_3 = Revision(OLD, 4), Revision(OLD, 3)
 CANARY = Revision(NEW, 1, begun(100))
 FAILED = Revision(OLD, 3, failed_hash=NEW, failure="it did not run")
 STARTING = pods(1, NEW, True, ready=False, loader_exit_code=None, loader_running=True)
+LATE = {
+    FAILED_HASH: NEW,
+    FAILURE: "of its canary 0 of 1 replicas are ready after 600 s (ModelLoading: canary-new-0 is fetching the model)",
+}
 LOOPING = pods(1, NEW, True, ready=False, waiting_reason="CrashLoopBackOff", ended_container="triton")
 
 CASES = {
@@ -103,6 +113,14 @@ CASES = {
     "the canary is ready, but not for long enough": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
         says="the others follow at 2026-11-10T12:00:01Z", again_in=1,
+    ),
+    "one of it is lost after the deadline: it is given another": Case(
+        STABLE_3, Revision(NEW, 1, None, 1), (*pods(3, OLD), *leaving(1, NEW, True), *STARTING), False, (3, 1),
+        says="it is rolled back at 2026-11-10T12:10:00Z if", again_in=90,
+    ),
+    "and no more than that": Case(
+        STABLE_3, Revision(NEW, 1, begun(600), 1), (*pods(3, OLD), *STARTING), False, (3, None), removes=True,
+        rolled_back=True, says="0 of 1 replicas are ready after 600 s", notes=LATE,
     ),
     "it is given that time beyond its deadline": Case(
         STABLE_3, Revision(NEW, 1, begun(601)), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
@@ -136,11 +154,7 @@ CASES = {
         STABLE_3, Revision(NEW, 1, begun(600)), (*pods(3, OLD), *STARTING), False, (3, None), removes=True,
         rolled_back=True, says="revision new was rolled back to old: of its canary 0 of 1 replicas are ready after"
         " 600 s (ModelLoading: canary-new-0 is fetching the model); change spec.model",
-        notes={
-            FAILED_HASH: NEW,
-            FAILURE: "of its canary 0 of 1 replicas are ready after 600 s (ModelLoading: canary-new-0 is fetching the"
-            " model)",
-        },
+        notes=LATE,
     ),
     "its pods crash": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *LOOPING), False, (3, None), removes=True, rolled_back=True,
@@ -192,8 +206,21 @@ CASES = {
     "no canary is asked for in the middle": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *STARTING), True, (3, None), removes=True, says="0 of 4", rollout=None
     ),
-    "more replicas in the middle": Case(
-        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True)), False, (6, 2), says="1 of 2", again_in=500, replicas=8
+    "more replicas in the middle: the canary is as large as it was made": Case(
+        STABLE_3, replace(CANARY, canaries=1), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (7, 1),
+        says="1 of 1", again_in=1, replicas=8,
+    ),
+    "also beyond its deadline": Case(
+        STABLE_3, Revision(NEW, 1, begun(9000), 1), (*pods(3, OLD), *pods(1, NEW, True)), True, (7, 1), says="0 of 8",
+        replicas=8,
+    ),
+    "another share in the middle is for the next canary": Case(
+        STABLE_3, replace(CANARY, canaries=1), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
+        says="1 of 1", again_in=1, rollout={**ROLLOUT, "canaryShare": "0.75"},
+    ),
+    "fewer replicas than it was made for": Case(
+        Revision(OLD, 2), Revision(NEW, 2, begun(100), 2), (*pods(2, OLD), *pods(2, NEW, True, since=9)), False, (1, 1),
+        says="1 of 1", again_in=51, replicas=2,
     ),
     "fewer replicas in the middle": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=9)), False, (1, 1), says="1 of 1", again_in=51,
@@ -202,9 +229,24 @@ CASES = {
     "one replica from the start: it is replaced as without a canary": Case(
         Revision(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1
     ),
+    "nor one that an autoscaler may bring more than it": Case(
+        Revision(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1, scaled_to=1
+    ),
+    "one replica, and an autoscaler may bring more: it is not the one that is tried": Case(
+        STABLE_3, None, (*pods(1, OLD), *leaving(2, OLD)), False, (1, None),
+        says="waits until there are 2 replicas; set spec.serving.autoscaling.min, or take out", again_in=90, replicas=1,
+        scaled_to=4,
+    ),
+    "nor are the first that it brings": Case(
+        Revision(OLD, 1), None, pods(1, OLD), False, (1, 1), says="is being created", replicas=2, scaled_to=4
+    ),
+    "the one replica does not serve: it has nothing to lose": Case(
+        Revision(OLD, 1), None, pods(1, OLD, ready=False), True, (1, None), replicas=1, scaled_to=4
+    ),
+    "nor has a model at rest": Case(Revision(OLD, 0), None, (), True, (0, None), replicas=0, scaled_to=4),
     "one replica in the middle: it is of the old revision": Case(
-        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True)), False, (1, 0), says="waits until there are 2 replicas",
-        replicas=1,
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True)), False, (1, 0),
+        says="waits until there are 2 replicas; set spec.serving.replicas, or take out", replicas=1,
     ),
     "and two again: another canary, whose time begins anew": Case(
         Revision(OLD, 1), Revision(NEW, 0, begun(9000)), pods(1, OLD), False, (1, None), removes=True,
@@ -220,6 +262,13 @@ CASES = {
         STABLE_3, replace(CANARY, deleting=True), (*pods(3, OLD), *leaving(1, NEW, True)), False, (3, None),
         removes=True, says="waits for the end of the canary before", again_in=90,
     ),
+    "its pod ends on a node that may be lost: the room is looked for again": Case(
+        Revision(NEW, 3), None, (*pods(3, NEW), *leaving(1, NEW, True)), True, (3, None), again_in=90
+    ),
+    "also after a roll-back": Case(
+        FAILED, None, (*pods(3, OLD), *leaving(1, NEW, True)), False, (3, None), rolled_back=True, says="it did not",
+        again_in=90,
+    ),
     "somebody deleted the canary: it is made again": Case(
         STABLE_3, None, pods(3, OLD), False, (3, 1), says="is being created"
     ),
@@ -228,7 +277,7 @@ CASES = {
 
 def decided(case: Case) -> Plan:
     """The plan."""
-    given = careful(case.replicas, case.rollout)
+    given = careful(case.replicas, case.rollout, case.scaled_to)
     observed = seen(template_hash=NEW, desired=case.replicas, pods=case.there)
     return decide(given, case.stable, case.canary, observed)
 
@@ -284,6 +333,50 @@ def test_a_canary_has_what_it_is_told_and_where_it_writes_for_itself() -> None:
     assert [text.count("/models/repository") for text in texts] == [0, 2]
     assert [text.count("intent-model-canary") for text in texts] == [1, 0]
     assert [container["name"] for container in ours["spec"]["initContainers"]] == [LOADER]
+
+
+def test_a_canary_notes_how_large_it_is_and_since_when_it_is_not_ready() -> None:
+    given, three = careful(), pods(3, OLD)
+    created = decide(given, STABLE_3, None, seen(template_hash=NEW, desired=4, pods=three))
+    (made,) = (child for child in desired(given, "loader:1", created) if child["metadata"]["name"] == "intent-canary")
+    assert made["metadata"]["annotations"].items() >= created.canary_notes.items()
+    assert CANARIES not in made["spec"]["template"]["metadata"]["annotations"]
+    assert created.canary_notes == {CANARIES: "1", INCOMPLETE_SINCE: rfc3339(NOW)}
+    for there, noted, is_noted in (
+        (STARTING, begun(100), rfc3339(begun(100))),
+        (pods(1, NEW, True, since=9), begun(100), ""),
+        (pods(1, NEW, True, since=9), None, ""),
+        (STARTING, None, rfc3339(NOW)),
+        (pods(1, NEW, True), None, ""),
+    ):
+        observed = seen(template_hash=NEW, desired=8, pods=(*three, *there))
+        plan = decide(careful(8), STABLE_3, Revision(NEW, 1, noted, 1), observed)
+        assert plan.canary_notes == {CANARIES: "1", INCOMPLETE_SINCE: is_noted}
+
+
+def test_what_refuses_a_canarys_pods_is_said_of_it_alone() -> None:
+    for ours, words in (
+        ("exceeded quota: gpus", "PodsNotCreated: exceeded quota: gpus; raise"),
+        (None, "Provisioning"),
+    ):
+        canary = Revision(NEW, 1, begun(600), 1, pods_error=ours)
+        stable = replace(STABLE_3, pods_error="exceeded quota: others")
+        observed = seen(template_hash=NEW, desired=4, pods=pods(3, OLD), pods_error="exceeded quota: others")
+        plan = decide(careful(), stable, canary, observed)
+        assert words in (plan.rolled_back or "")
+        assert "others" not in (plan.rolled_back or "")
+
+
+@pytest.mark.parametrize("there", [pods(4, OLD), pods(3, OLD)], ids=["no room yet", "room"])
+def test_without_the_names_of_a_canary_the_revision_before_has_all_replicas(there: tuple[PodFacts, ...]) -> None:
+    failed = Revision(OLD, 4, failed_hash=OTHER)
+    plan = decide(careful(4), failed, None, seen(template_hash=NEW, desired=4, pods=there)).unless_taken
+    assert plan
+    assert (plan.stable_replicas, plan.canary_replicas, plan.renews_stable) == (4, None, False)
+    assert dict(plan.notes) == FORGOTTEN
+    assert not {child["metadata"]["name"] for child in of_canary(careful(), "loader:1")} & {
+        child["metadata"]["name"] for child in desired(careful(), "loader:1", plan)
+    }
 
 
 def test_asking_for_a_canary_restarts_nothing() -> None:

@@ -8,11 +8,16 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from modelmeter.api.scalars import instant
 from modelmeter.provision.observed import PodFacts
-from modelmeter.provision.rollout import FAILED_HASH, FAILURE, Plan, Revision, decide
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Plan, Revision
+from modelmeter.provision.rollout import decide
 from tests.provision.builders import NOW, seen
-from tests.provision.test_rollout import ROLLOUT, careful, pods
+from tests.provision.test_rollout import careful, pods
 
+READY_SECONDS = 120
+ROLLOUT = {"canaryShare": "0.25", "readySeconds": READY_SECONDS, "deadlineSeconds": 90}
+"""A deadline by which all pods start that ever will, and that every canary outlives."""
 SETTLED_ROUNDS = 900
 GRACE = timedelta(seconds=30)
 
@@ -34,6 +39,8 @@ class World:
     now: datetime = NOW
     replicas: int = 4
     rollout: bool = True
+    scaled_to: int | None = None
+    """Most replicas of an autoscaler."""
     wanted: str = "r0"
     bad: set[str] = field(default_factory=set)
     stable: Deployment | None = None
@@ -47,7 +54,7 @@ class World:
 
     def operator(self) -> Plan:
         """One pass of an operator that knows nothing but what there is."""
-        model = careful(self.replicas, ROLLOUT if self.rollout else None)
+        model = careful(self.replicas, ROLLOUT if self.rollout else None, self.scaled_to)
         observed = seen(template_hash=self.wanted, desired=self.replicas, pods=self.everybody(), now=self.now)
         plan = decide(model, self.stable and self.stable.at, self.canary and self.canary.at, observed)
         self.check(plan)
@@ -61,9 +68,15 @@ class World:
         self.stable.at = replace(at, replicas=plan.stable_replicas)
         if plan.canary_replicas is not None:
             if self.canary is None:
-                self.canary = Deployment(True, Revision(self.wanted, 0, self.now))
+                self.canary = Deployment(True, Revision(self.wanted, 0))
             assert not self.canary.at.deleting
-            self.canary.at = replace(self.canary.at, replicas=plan.canary_replicas, template_hash=self.wanted)
+            since = plan.canary_notes[INCOMPLETE_SINCE]
+            self.canary.at = Revision(
+                self.wanted,
+                plan.canary_replicas,
+                instant(since) if since else None,
+                int(plan.canary_notes[CANARIES]),
+            )
         if plan.removes_canary and self.canary:
             self.canary.at = replace(self.canary.at, deleting=True)
         return plan
@@ -73,12 +86,15 @@ class World:
         for item, asked in ((self.stable, plan.stable_replicas), (self.canary, plan.canary_replicas or 0)):
             others = [pod for pod in self.everybody() if item and pod.canary is not item.canary]
             assert not item or asked <= max(item.at.replicas, self.replicas - len(others)), plan
+        # A revision that can become ready never goes back.
+        assert not plan.rolled_back or self.wanted in self.bad, plan
         unproved = self.wanted not in self.proved
         if plan.renews_stable and unproved:
             ready = [pod for pod in self.everybody() if pod.canary and pod.template_hash == self.wanted and pod.ready]
             since = [pod.ready_since for pod in ready if pod.ready_since]
-            enough = bool(since) and self.now - max(since) >= timedelta(seconds=60)
-            assert not self.rollout or self.replicas < 2 or enough, plan
+            enough = bool(since) and self.now - max(since) >= timedelta(seconds=READY_SECONDS)
+            serves = self.scaled_to and any(pod.ready for pod in self.everybody() if not pod.canary)
+            assert not self.rollout or (self.replicas < 2 and not serves) or enough, plan
             self.proved.add(self.wanted)
 
     def nodes(self) -> None:
@@ -126,15 +142,16 @@ class World:
                 self.replicas = self.chance.randint(0, 8)
             case 3 if self.chance.random() < 0.3:
                 self.rollout = not self.rollout
-            case 4 if self.everybody():
-                self._lose(self.chance.choice(self.everybody()))
+            case 4:
+                self.lose()
             case _:
                 pass
 
-    def _lose(self, pod: PodFacts) -> None:
+    def lose(self) -> None:
         """Somebody deletes a pod."""
+        pod = self.chance.choice(self.everybody() or (None,))
         for item in (self.stable, self.canary):
-            if item and not pod.deleting:
+            if item and pod and not pod.deleting:
                 gone = replace(pod, deleting=True, ready=False, ends_by=self.now + GRACE)
                 item.pods = [gone if one is pod else one for one in item.pods]
 
@@ -148,7 +165,7 @@ class World:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_a_history(seed: int) -> None:
-    world = World(random.Random(seed))
+    world = World(random.Random(seed), scaled_to=8 if seed % 3 == 0 else None)
     for _ in range(400):
         world.operator()
         world.nodes()
@@ -158,18 +175,34 @@ def test_a_history(seed: int) -> None:
     assert world.stable
     stay = [pod for pod in world.everybody() if not pod.deleting]
     assert len(stay) == world.replicas
-    paused = world.canary is not None
-    if paused:
-        # A canary that was under way when fewer than 2 replicas were left.
+    # A canary that was under way when fewer than 2 replicas were left, or an autoscaler that may bring the second.
+    waits = plan.canary is not None
+    if waits:
         assert world.replicas < 2
-        assert world.canary
-        assert world.canary.at.replicas == 0
+        assert world.canary or (world.scaled_to and world.replicas)
+    assert not world.canary or world.canary.at.replicas == 0
     assert world.stable.at.replicas == world.replicas
     serving = {pod.template_hash for pod in stay}
     if plan.rolled_back:
         assert world.wanted in world.bad
         assert world.wanted == world.stable.at.failed_hash
-    elif not paused and world.wanted not in world.bad:
+    elif not waits and world.wanted not in world.bad:
         assert serving <= {world.wanted}
-    if plan.rolled_back or paused:
+    if plan.rolled_back or waits:
         assert world.wanted not in serving
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_can_become_ready_comes_whatever_is_lost_or_scaled_meanwhile(seed: int) -> None:
+    world = World(random.Random(seed))
+    for second in range(600):
+        world.operator()
+        world.nodes()
+        if second == 60:
+            world.wanted = "r1"
+        elif second > 90 and world.chance.random() < 0.02:
+            world.replicas = world.chance.randint(2, 8)
+        elif second > 90 and world.chance.random() < 0.02:
+            world.lose()
+    assert not world.settles().rolled_back
+    assert {pod.template_hash for pod in world.everybody()} == {"r1"}

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from modelmeter.api.cost_statement import ModelRef
 from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
+from modelmeter.api.resources import ModelDeployment
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
-from modelmeter.meter.objects import Bare, Claim, Metadata, Pod
+from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata, Pod
 from modelmeter.provision.labels import MANAGED_BY
 
 T = TypeVar("T", Pod, Claim, Bare)
+M = TypeVar("M", Pod, Claim, Bare, covariant=True)
+
+
+class ByModel(Protocol[M]):
+    """Objects of a kind as the view has them."""
+
+    def of(self, namespace: str, name: str, uid: str) -> Iterator[M]:
+        """Those labelled with a model's name and UID."""
 
 
 def is_child(metadata: Metadata) -> bool:
     """Whether we made it for a model; everything else that is metered was labelled by hand."""
     return MANAGED_BY.items() <= metadata.labels.items()
+
+
+def children(index: ByModel[T], whose: ModelRef | ModelDeployment) -> Iterator[T]:
+    """Those of a kind that we made for a model."""
+    found = index.of(whose.namespace, whose.name, whose.uid)
+    return (child for child in found if is_child(child.metadata))
+
+
+def deployments(view: View, whose: ModelRef | ModelDeployment) -> Iterator[Deployment]:
+    """The Deployments that we made for a model."""
+    found = children(view.children["Deployment"], whose)
+    return (child for child in found if isinstance(child, Deployment))
 
 
 class Belongings:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from pydantic import ValidationError
 
 from modelmeter.api.benchmark import Outcome
 from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH, GPU_PRODUCT
-from modelmeter.api.scalars import rfc3339
+from modelmeter.api.scalars import instant, rfc3339
 from modelmeter.meter.lifetime import TERMINAL
-from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Pod, Terminated, Waiting
+from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Metadata, Pod, Terminated, Waiting
 from modelmeter.provision.benchmark import CONTAINER, JobFacts
 from modelmeter.provision.observed import ClaimFacts, PodFacts
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Revision
 from modelmeter.provision.pod import LOADER
-from modelmeter.provision.rollout import FAILED_HASH, FAILURE, Revision
 from modelmeter.provision.track import TRACK_LABEL
 from modelmeter.provision.workload import TEMPLATE_HASH
 
@@ -112,14 +113,28 @@ def benchmark_outcome(pod: Pod) -> Outcome:
 def revision(deployment: Deployment) -> Revision:
     """What a Deployment says about the revision that its pods are of."""
     metadata = deployment.metadata
+    canaries = metadata.annotations.get(CANARIES, "")
     return Revision(
         template_hash=metadata.annotations.get(TEMPLATE_HASH, ""),
         replicas=deployment.spec.replicas,
-        created=metadata.creation_timestamp,
+        incomplete_since=_incomplete_since(metadata),
+        canaries=int(canaries) if canaries.isdecimal() else 0,
         deleting=metadata.deletion_timestamp is not None,
         failed_hash=metadata.annotations.get(FAILED_HASH, ""),
         failure=metadata.annotations.get(FAILURE, ""),
+        pods_error=refused_pods(deployment),
     )
+
+
+def _incomplete_since(metadata: Metadata) -> datetime | None:
+    """As noted; where nobody noted it, or by hand what is no time, since it was made."""
+    noted = metadata.annotations.get(INCOMPLETE_SINCE)
+    if noted == "":
+        return None
+    try:
+        return instant(noted or "")
+    except ValueError:
+        return metadata.creation_timestamp
 
 
 def refused_pods(deployment: Deployment) -> str | None:

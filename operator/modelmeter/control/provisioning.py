@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, LEDGER_FINALIZER
+from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
 from modelmeter.api.resources import ModelDeployment
-from modelmeter.cluster.client import METADATA_ONLY, Client
-from modelmeter.cluster.paths import kind_and_name, path, path_of
-from modelmeter.cluster.present import present
+from modelmeter.cluster.client import Client
+from modelmeter.cluster.paths import kind_and_name, path_of
 from modelmeter.control.accounts import Account, Accounts
-from modelmeter.control.belongings import is_child
+from modelmeter.control.belongings import deployments
 from modelmeter.control.facts import refused_pods
+from modelmeter.control.holding_on import hold
+from modelmeter.control.ownership import not_ours
 from modelmeter.control.pruning import prune_templates
 from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, said, taken
 from modelmeter.control.removing import delete, remove_children
 from modelmeter.control.rollouts import Rollouts
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, NotFound
-from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata
-from modelmeter.provision.children import desired
-from modelmeter.provision.labels import is_child_of
-from modelmeter.provision.rollout import Plan
+from modelmeter.errors import ClusterError
+from modelmeter.meter.objects import Bare, Claim, Metadata
+from modelmeter.provision.children import desired, of_canary
+from modelmeter.provision.plan import Plan
 from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
 
 log = logging.getLogger(__name__)
@@ -103,15 +103,20 @@ class Provisioning:
         generation = account.generation
         plan = self._rollouts.plan(account, model)
         account.rolling = plan.under_way or plan.stable_replicas < model.spec.serving.replicas
+        failures: list[ClusterError] = []
+        superseded = False
         try:
-            if not await self._hold(account, generation):
+            if not await hold(self._client, account, generation):
                 return
-            failures = await self._apply_all(account, model, plan)
+            plan, failures = await self._possible(account, model, plan)
+            failures += await self._apply_all(account, model, plan)
+            # Those of a revision that serves on though another is asked for stay until the spec changes.
+            if not failures and not plan.rolled_back:
+                superseded = await prune_templates(self._client, self._view, model)
         except ClusterError as failure:
-            failures = [failure]
+            failures.append(failure)
         self._note(account, failures)
-        # Those of a revision that serves on though another is asked for stay until the spec changes.
-        if not failures and not plan.rolled_back and await prune_templates(self._client, self._view, model):
+        if superseded:
             self.queue.add_later(account.ref.uid, LEFT_RETRY_SECONDS)
         if plan.look_again is not None:
             # The later call holds; what is left to prune is looked for then, too.
@@ -125,13 +130,22 @@ class Provisioning:
         if failures:
             self.queue.add_later(account.ref.uid, REFUSED_RETRY_SECONDS)
 
+    async def _possible(self, account: Account, model: ModelDeployment, plan: Plan) -> tuple[Plan, list[ClusterError]]:
+        """The plan, and what keeps a canary from being made: then the model's own replicas go on without."""
+        if plan.unless_taken is None:
+            return plan, []
+        manifests = of_canary(model, self._loader_image)
+        others = await not_ours(self._client, self._view, account, manifests)
+        so = "so the current spec waits for its canary (spec.serving.rollout)"
+        return plan.unless_taken if others else plan, [taken(manifest, so) for manifest in others]
+
     async def _apply_all(self, account: Account, model: ModelDeployment, plan: Plan) -> list[ClusterError]:
         """Apply every child, whatever becomes of the others: a claim that may not grow holds up no rollout.
 
         Applies nothing where a name is somebody else's: pods must not mount a claim that is not their model's.
         """
         manifests = desired(model, self._loader_image_for(account, model), plan)
-        others = [manifest for manifest in manifests if await self._is_taken(account, manifest)]
+        others = await not_ours(self._client, self._view, account, manifests)
         if others:
             return [taken(manifest, "so nothing is applied") for manifest in others]
         failures = []
@@ -159,73 +173,20 @@ class Provisioning:
 
     def _note_pods(self, account: Account) -> None:
         """Keep why its Deployment's pods are refused."""
-        deployments = (child for child in self._children(account, "Deployment") if isinstance(child, Deployment))
-        error = next((error for deployment in deployments if (error := refused_pods(deployment))), None)
+        found = deployments(self._view, account.ref)
+        error = next((error for deployment in found if (error := refused_pods(deployment))), None)
         if error != account.pods_error:
             account.pods_error = error
             self._changed(account.ref.uid)
-
-    async def _hold(self, account: Account, generation: int) -> bool:
-        """Put our finalizer on the ModelDeployment before anything of it can cost.
-
-        Answers whether that generation is what the ModelDeployment is now: what a late watch shows is not built up once
-        more, though it may have caught up meanwhile.
-        """
-        if LEDGER_FINALIZER in account.finalizers:
-            return await self._is_there(account, generation)
-        ref = account.ref
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "ModelDeployment",
-            "metadata": {
-                "name": ref.name,
-                "namespace": ref.namespace,
-                "uid": ref.uid,
-                "finalizers": [LEDGER_FINALIZER],
-            },
-        }
-        try:
-            answer = await self._client.apply(path("ModelDeployment", ref.namespace, ref.name), body)
-        except ClusterError as error:
-            # It is gone, another by now, or being deleted; else we have to try again, whether it was done or not.
-            if error.status in (404, 409, 422) and not await self._is_there(account, generation):
-                return False
-            raise
-        return _is_now(ref.uid, generation, answer)
-
-    async def _is_there(self, account: Account, generation: int) -> bool:
-        ref = account.ref
-        try:
-            answer = await self._client.get(path("ModelDeployment", ref.namespace, ref.name), METADATA_ONLY)
-        except NotFound:
-            return False
-        return _is_now(ref.uid, generation, answer)
 
     async def _apply(self, account: Account, manifest: dict[str, Any]) -> None:
         """Apply a child by force, for its fields are ours; what is somebody else's stays theirs."""
         applied = msgspec.json.decode(await self._client.apply(path_of(manifest), manifest), type=Bare)
         account.applied[kind_and_name(manifest)] = applied.metadata.uid, _version(applied.metadata)
 
-    def _is_known(self, account: Account, kind: str, name: str) -> bool:
-        return (kind, name) in account.applied or any(
-            child.metadata.name == name for child in self._children(account, kind)
-        )
-
-    async def _is_taken(self, account: Account, manifest: dict[str, Any]) -> bool:
-        """Whether another's object is there: one that differs in no field would be taken over without a conflict."""
-        if self._is_known(account, *kind_and_name(manifest)):
-            return False
-        there = await present(self._client, path_of(manifest))
-        return there is not None and not is_child_of(account.ref.uid, there.labels)
-
-    def _children(self, account: Account, kind: str) -> Iterator[Bare | Claim]:
-        ref = account.ref
-        index = self._view.claims if kind == "PersistentVolumeClaim" else self._view.children[kind]
-        yield from (child for child in index.of(ref.namespace, ref.name, ref.uid) if is_child(child.metadata))
-
     def _loader_image_for(self, account: Account, model: ModelDeployment) -> str:
         """The loader image that an unchanged spec already runs: a new operator restarts nobody's pods."""
-        for deployment in self._children(account, "Deployment"):
+        for deployment in deployments(self._view, account.ref):
             annotations = deployment.metadata.annotations
             if annotations.get(TEMPLATE_HASH) == template_hash(model):
                 return loader_image_of(annotations) or self._loader_image
@@ -252,11 +213,6 @@ def _planned(account: Account, kind: str, metadata: Metadata) -> bool:
     if account.rolling:
         return True
     return kind == "Deployment" and (account.rollout_said != (None, None) or metadata.name != account.ref.name)
-
-
-def _is_now(uid: str, generation: int, answer: bytes) -> bool:
-    there = msgspec.json.decode(answer, type=Bare).metadata
-    return (there.uid, there.generation, there.deletion_timestamp) == (uid, generation, None)
 
 
 def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:

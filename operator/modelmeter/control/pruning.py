@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
-from modelmeter.control.belongings import is_child
+from modelmeter.control.belongings import children
 from modelmeter.control.view import View
 from modelmeter.provision.device_claim import KIND, claim_templates
 from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
@@ -13,16 +13,15 @@ from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
 
 async def prune_templates(client: Client, view: View, model: ModelDeployment) -> bool:
     """Delete them once no pod of an older spec is left, nor a Deployment that would make one; whether some are left."""
-    whose = model.namespace, model.name, model.uid
     wanted = {template["metadata"]["name"] for template in claim_templates(model)}
-    found = (template.metadata for template in view.children[KIND].of(*whose) if is_child(template.metadata))
+    found = (template.metadata for template in children(view.children[KIND], model))
     superseded = [metadata for metadata in found if metadata.name not in wanted]
     if not superseded:
         return False
     current = template_hash(model)
-    deployments = (deployment.metadata for deployment in view.children["Deployment"].of(*whose))
-    pods = (pod.metadata for pod in view.pods.of(*whose))
-    if any(is_child(user) and user.annotations.get(TEMPLATE_HASH) != current for user in (*deployments, *pods)):
+    made = (deployment.metadata for deployment in children(view.children["Deployment"], model))
+    pods = (pod.metadata for pod in children(view.pods, model))
+    if any(user.annotations.get(TEMPLATE_HASH) != current for user in (*made, *pods)):
         return True
     for metadata in superseded:
         await client.delete(path(KIND, metadata.namespace, metadata.name), metadata.uid)

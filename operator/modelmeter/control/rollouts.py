@@ -11,15 +11,16 @@ from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
-from modelmeter.control.belongings import is_child
+from modelmeter.control.belongings import children, deployments
 from modelmeter.control.facts import claim_facts, pod_facts, revision
 from modelmeter.control.view import View
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Bare, Deployment, Metadata
 from modelmeter.provision.config_map import config_map_name
 from modelmeter.provision.observed import Observed
+from modelmeter.provision.plan import Plan, Revision, straight
 from modelmeter.provision.pod import source_claim, source_image
-from modelmeter.provision.rollout import Plan, Revision, decide, straight
+from modelmeter.provision.rollout import decide
 from modelmeter.provision.track import CANARY, STABLE, Track
 from modelmeter.provision.workload import deployment_name, template_hash
 
@@ -39,17 +40,15 @@ class Rollouts:
         failed = stable is not None and stable.failed_hash
         if model.spec.serving.rollout is None and canary is None and not failed:
             return straight(model, wanted)
-        whose = model.namespace, model.name, model.uid
-        claims = (claim_facts(claim) for claim in self._view.claims.of(*whose) if is_child(claim.metadata))
+        claims = (claim_facts(claim) for claim in children(self._view.claims, model))
         seen = Observed(
             generation=account.generation,
             desired=model.spec.serving.replicas,
             now=self._clock(),
             template_hash=wanted,
-            pods_error=account.pods_error,
             source_claim=source_claim(model),
             source_image=source_image(model),
-            pods=tuple(pod_facts(pod) for pod in self._view.pods.of(*whose) if is_child(pod.metadata)),
+            pods=tuple(pod_facts(pod) for pod in children(self._view.pods, model)),
             claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
         )
         return decide(model, stable, canary, seen)
@@ -57,8 +56,7 @@ class Rollouts:
     def deployment(self, model: ModelDeployment, track: Track = STABLE) -> Deployment | None:
         """One of the model's Deployments, if it is there."""
         name = deployment_name(model, track)
-        found = (child for child in self._children("Deployment", model) if isinstance(child, Deployment))
-        return next((child for child in found if child.metadata.name == name), None)
+        return next((child for child in deployments(self._view, model) if child.metadata.name == name), None)
 
     async def keep(self, model: ModelDeployment, plan: Plan) -> Metadata | None:
         """Write to the stable Deployment what no apply does: notes, and for a template that stays the replicas.
@@ -87,15 +85,8 @@ class Rollouts:
             yield "Deployment", canary.metadata
         if canary is None and plan.canary_replicas is None:
             name = config_map_name(model, CANARY)
-            yield from (
-                ("ConfigMap", child.metadata)
-                for child in self._children("ConfigMap", model)
-                if child.metadata.name == name
-            )
-
-    def _children(self, kind: str, model: ModelDeployment) -> Iterator[Bare]:
-        of_model = self._view.children[kind].of(model.namespace, model.name, model.uid)
-        return (child for child in of_model if is_child(child.metadata))
+            found = (child.metadata for child in children(self._view.children["ConfigMap"], model))
+            yield from (("ConfigMap", metadata) for metadata in found if metadata.name == name)
 
 
 def _revision(deployment: Deployment | None) -> Revision | None:

@@ -10,7 +10,7 @@ from modelmeter.provision.claim import claims
 from modelmeter.provision.config_map import config_map
 from modelmeter.provision.device_claim import claim_templates
 from modelmeter.provision.disruption_budget import disruption_budget
-from modelmeter.provision.rollout import Plan
+from modelmeter.provision.plan import Plan
 from modelmeter.provision.service import service
 from modelmeter.provision.track import CANARY, STABLE, Track
 from modelmeter.provision.workload import deployment
@@ -31,13 +31,25 @@ def desired(model: ModelDeployment, loader_image: str, plan: Plan | None = None)
         *claim_templates(model),
         *(config_map(model, track) for track in tracks),
         service(model),
-        *(deployment(model, loader_image, track, replicas) for track, replicas in tracks.items()),
+        *(_noted(deployment(model, loader_image, track, replicas), track, plan) for track, replicas in tracks.items()),
     )
+
+
+def of_canary(model: ModelDeployment, loader_image: str) -> tuple[dict[str, Any], ...]:
+    """Those of a canary, which has no replicas yet."""
+    return config_map(model, CANARY), deployment(model, loader_image, CANARY, 0)
 
 
 def extras(model: ModelDeployment) -> tuple[dict[str, Any], ...]:
     """The children that the spec asks for beside, of EXTRA_KINDS; serving goes on without them."""
     return *autoscaler(model), *disruption_budget(model)
+
+
+def _noted(made: dict[str, Any], track: Track, plan: Plan | None) -> dict[str, Any]:
+    """A Deployment with the notes of a rollout."""
+    if plan and track is CANARY:
+        made["metadata"]["annotations"].update(plan.canary_notes)
+    return made
 
 
 def _tracks(model: ModelDeployment, plan: Plan | None) -> dict[Track, int]:

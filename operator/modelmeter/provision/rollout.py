@@ -7,67 +7,21 @@ Deployment gets no more replicas than the other one's pods have left room for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from modelmeter.api.names import GROUP
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.api.rollout import Rollout
 from modelmeter.api.scalars import rfc3339
+from modelmeter.api.serving import Serving
 from modelmeter.provision.checks import CHAIN
 from modelmeter.provision.containers import crash_looping
 from modelmeter.provision.observed import OVERDUE, Observed, PodFacts
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, FORGOTTEN, INCOMPLETE_SINCE, Plan, Revision
 
-FAILED_HASH: Final = f"{GROUP}/failed-template-hash"
-"""Annotation on the stable Deployment: the revision that was rolled back, which is not tried again."""
-FAILURE: Final = f"{GROUP}/failed-template-reason"
-"""Annotation on the stable Deployment: why it was."""
-FORGOTTEN: Final = {FAILED_HASH: None, FAILURE: None}
-
-REMEDY: Final = (
-    "change spec.model or spec.serving, or take out spec.serving.rollout to have it on all replicas all the same"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """What a Deployment says about the revision that its pods are of."""
-
-    template_hash: str
-    replicas: int
-    created: datetime | None = None
-    deleting: bool = False
-    failed_hash: str = ""
-    failure: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the Deployments of a model are to be now, and what is said of it."""
-
-    serving_hash: str
-    """The revision whose pods are to serve."""
-    stable_replicas: int
-    renews_stable: bool = True
-    """Whether the stable Deployment gets the template of the current spec; else it keeps the one that it has."""
-    canary_replicas: int | None = None
-    """Of the canary; None where none is to be applied."""
-    removes_canary: bool = False
-    notes: Mapping[str, str | None] = field(default_factory=dict)
-    """Annotations of the stable Deployment to write, or to take off."""
-    canary: str | None = None
-    """What a canary is waiting for, while there is one."""
-    rolled_back: str | None = None
-    """Why the current spec was rolled back, if it was."""
-    look_again: datetime | None = None
-    """When it may be decided otherwise though nothing has changed."""
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the next change of a pod may change the plan."""
-        return bool(self.canary or self.removes_canary)
+AT_ONCE: Final = "take out spec.serving.rollout to have it on all replicas all the same"
+REMEDY: Final = f"change spec.model or spec.serving, or {AT_ONCE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +29,46 @@ class _Facts:
     """What there is of a model with its two Deployments."""
 
     wanted: str
-    replicas: int
-    canaries: int
-    """How many of the replicas a canary gets."""
+    serving: Serving
     stable: Revision
     canary: Revision | None
     seen: Observed
 
+    @property
+    def replicas(self) -> int:
+        """All that are asked for."""
+        return self.serving.replicas
+
+    @property
+    def current(self) -> Revision | None:
+        """The canary, where it is of the current spec."""
+        return self.canary if self.canary and self.canary.template_hash == self.wanted else None
+
+    @property
+    def asked(self) -> int:
+        """How many replicas a canary was made for, or would be now."""
+        rollout = self.serving.rollout
+        return (self.current and self.current.canaries) or (rollout.canaries(self.replicas) if rollout else 0)
+
+    @property
+    def canaries(self) -> int:
+        """How many of the replicas a canary gets; one at least is of the revision before."""
+        return max(0, min(self.asked, self.replicas - 1))
+
+    def notes(self, incomplete_since: datetime | None) -> dict[str, str]:
+        """What is noted on the canary."""
+        since = rfc3339(incomplete_since) if incomplete_since else ""
+        return {CANARIES: str(self.asked), INCOMPLETE_SINCE: since}
+
     def of(self, canary: bool) -> list[PodFacts]:
         """One Deployment's pods that are here to stay and of the current spec."""
         return [pod for pod in self.seen.held() if pod.canary is canary and pod.template_hash == self.wanted]
+
+    def waits_for_more(self) -> bool:
+        """Whether an autoscaler may bring the replicas that a canary needs, and something is served until then."""
+        scaled = self.serving.autoscaling
+        serves = any(pod.ready for pod in self.seen.held() if not pod.canary)
+        return scaled is not None and scaled.max > 1 and serves
 
     def beside(self, canary: bool) -> int:
         """Replicas that one Deployment may have beside the pods of the other, which hold their GPUs up to their end."""
@@ -107,35 +91,31 @@ class _Facts:
         return min(ends, default=None)
 
 
-def straight(model: ModelDeployment, wanted: str) -> Plan:
-    """Without a canary and without what is left of one: all replicas are of the current spec."""
-    return Plan(serving_hash=wanted, stable_replicas=model.spec.serving.replicas)
-
-
 def decide(model: ModelDeployment, stable: Revision | None, canary: Revision | None, seen: Observed) -> Plan:
     """What the two Deployments are to be; `stable` or `canary` is None where there is no such Deployment.
 
     `seen` is of the current spec: its template_hash, its replicas and all pods of the model.
     """
-    rollout = model.spec.serving.rollout
-    wanted, replicas = seen.template_hash, model.spec.serving.replicas
-    canaries = rollout.canaries(replicas) if rollout else 0
-    facts = _Facts(wanted, replicas, canaries, stable or Revision(wanted, 0), canary, seen)
+    rollout, wanted = model.spec.serving.rollout, seen.template_hash
+    facts = _Facts(wanted, model.spec.serving, stable or Revision(wanted, 0), canary, seen)
     if rollout is None or facts.stable.template_hash == wanted:
         return _renew(facts, keeps_canary=rollout is not None)
     if facts.stable.failed_hash == wanted:
         return _back(facts, facts.stable.failure)
     plan = _try(facts, rollout)
-    return replace(plan, notes=FORGOTTEN) if facts.stable.failed_hash and not plan.notes else plan
+    if not facts.stable.failed_hash or plan.notes:
+        return plan
+    instead = plan.unless_taken and replace(plan.unless_taken, notes=FORGOTTEN)
+    return replace(plan, notes=FORGOTTEN, unless_taken=instead)
 
 
 def _renew(facts: _Facts, keeps_canary: bool) -> Plan:
     """All replicas get the current spec. One of a canary ends whenever one of the others has become ready."""
-    canary, ready = facts.canary, sum(pod.ready for pod in facts.of(canary=False))
+    canary, current, ready = facts.canary, facts.current, sum(pod.ready for pod in facts.of(canary=False))
     kept = 0
-    if keeps_canary and canary and not canary.deleting and canary.template_hash == facts.wanted:
+    if keeps_canary and current and not current.deleting:
         # One is not ready at a time, as in any rollout.
-        kept = min(canary.replicas, max(0, facts.replicas - 1 - ready))
+        kept = min(current.replicas, max(0, facts.replicas - 1 - ready))
     said = None
     if canary:
         said = f"revision {facts.wanted}: {ready} of {facts.replicas} replicas have followed the canary"
@@ -143,10 +123,11 @@ def _renew(facts: _Facts, keeps_canary: bool) -> Plan:
         serving_hash=facts.wanted,
         stable_replicas=facts.stable_replicas(facts.replicas - kept),
         canary_replicas=kept or None,
+        canary_notes=facts.notes(current.incomplete_since) if current and kept else {},
         removes_canary=canary is not None and not kept,
         notes=FORGOTTEN if facts.stable.failed_hash else {},
         canary=said,
-        look_again=facts.overdue if canary else None,
+        look_again=facts.overdue,
     )
 
 
@@ -159,15 +140,14 @@ def _back(facts: _Facts, why: str) -> Plan:
         renews_stable=False,
         removes_canary=facts.canary is not None,
         rolled_back=f"revision {facts.wanted} was rolled back to {before}: {why}; {REMEDY}",
-        look_again=facts.overdue if facts.canary else None,
+        look_again=facts.overdue,
     )
 
 
 def _try(facts: _Facts, rollout: Rollout) -> Plan:
     """A canary is to be, and to show whether the others may follow."""
-    canary, now = facts.canary, facts.seen.now
-    current = canary is not None and canary.template_hash == facts.wanted
-    if not facts.canaries and not current:
+    canary, current = facts.canary, facts.current
+    if not facts.canaries and not current and not facts.waits_for_more():
         # Too few replicas for one, from the start.
         return _renew(facts, keeps_canary=False)
     plan = Plan(
@@ -177,47 +157,68 @@ def _try(facts: _Facts, rollout: Rollout) -> Plan:
         look_again=facts.overdue,
     )
     name = f"canary of revision {facts.wanted}"
-    if canary is not None and (canary.deleting or not current or (facts.canaries and not canary.replicas)):
+    if canary and (canary.deleting or not current or (facts.canaries and not canary.replicas)):
         return replace(plan, removes_canary=True, canary=f"{name}: waits for the end of the canary before")
-    count = facts.canary_replicas()
-    if canary is None:
-        if not count:
-            return replace(plan, canary=f"{name}: waits for the end of {facts.canaries} other replicas")
-        return replace(plan, canary_replicas=count, canary=f"{name}: is being created")
-    plan = replace(plan, canary_replicas=count)
+    if current:
+        plan = replace(
+            plan, canary_replicas=facts.canary_replicas(), canary_notes=facts.notes(current.incomplete_since)
+        )
     if not facts.canaries:
-        return replace(plan, canary=f"{name}: waits until there are 2 replicas; set spec.serving.replicas")
-    return _judge(facts, rollout, plan, canary, name, now)
+        field = "autoscaling.min" if facts.serving.autoscaling else "replicas"
+        return replace(plan, canary=f"{name}: waits until there are 2 replicas; set spec.serving.{field}, or {AT_ONCE}")
+    if current:
+        return _judge(facts, rollout, plan, current, name)
+    return _create(facts, plan, name)
 
 
-def _judge(facts: _Facts, rollout: Rollout, plan: Plan, canary: Revision, name: str, now: datetime) -> Plan:
-    pods = facts.of(canary=True)
+def _create(facts: _Facts, plan: Plan, name: str) -> Plan:
+    """Room is made for a canary; with some, it comes."""
+    count = facts.canary_replicas()
+    said = "is being created" if count else f"waits for the end of {facts.canaries} other replicas"
+    return replace(
+        plan,
+        canary_replicas=count or None,
+        canary_notes=facts.notes(facts.seen.now) if count else {},
+        canary=f"{name}: {said}",
+        unless_taken=replace(
+            plan, stable_replicas=facts.stable_replicas(facts.replicas), canary=f"{name}: its name is somebody else's"
+        ),
+    )
+
+
+def _judge(facts: _Facts, rollout: Rollout, plan: Plan, canary: Revision, name: str) -> Plan:
+    now, pods = facts.seen.now, facts.of(canary=True)
     since = sorted(pod.ready_since for pod in pods if pod.ready and pod.ready_since)
-    counted = f"{len(since)} of {facts.canaries} replicas are ready"
+    counted = f"{min(len(since), facts.canaries)} of {facts.canaries} replicas are ready"
     if len(since) >= facts.canaries:
         due = since[-1] + timedelta(seconds=rollout.ready_seconds)
         if now >= due:
             return _renew(facts, keeps_canary=True)
-        return replace(plan, canary=f"{name}: {counted}; the others follow at {rfc3339(due)}", look_again=due)
-    alone = _alone(facts)
+        said = f"{name}: {counted}; the others follow at {rfc3339(due)}"
+        return replace(plan, canary_notes=facts.notes(None), canary=said, look_again=due)
+    alone = _alone(facts, canary)
     if looping := crash_looping(alone):
         return _fail(facts, f"its canary does not run (CrashLooping: {looping})")
-    deadline = (canary.created or now) + timedelta(seconds=rollout.deadline_seconds)
+    incomplete_since = canary.incomplete_since or now
+    deadline = incomplete_since + timedelta(seconds=rollout.deadline_seconds)
     if now >= deadline:
         return _fail(facts, f"of its canary {counted} after {rollout.deadline_seconds} s{_explained(alone)}")
-    look_again = min(filter(None, (deadline, plan.look_again)))
-    said = f"{name}: {counted}; it is rolled back at {rfc3339(deadline)} if they are not all ready by then"
-    return replace(plan, canary=said, look_again=look_again)
+    return replace(
+        plan,
+        canary_notes=facts.notes(incomplete_since),
+        canary=f"{name}: {counted}; it is rolled back at {rfc3339(deadline)} if they are not all ready by then",
+        look_again=min(filter(None, (deadline, plan.look_again))),
+    )
 
 
 def _fail(facts: _Facts, why: str) -> Plan:
     return replace(_back(facts, why), notes={FAILED_HASH: facts.wanted, FAILURE: why})
 
 
-def _alone(facts: _Facts) -> Observed:
+def _alone(facts: _Facts, canary: Revision) -> Observed:
     """The canary as if it were all that there is."""
     pods = tuple(pod for pod in facts.seen.pods if pod.canary)
-    return replace(facts.seen, desired=facts.canaries, pods=pods, triton=(True, ""))
+    return replace(facts.seen, desired=facts.canaries, pods=pods, pods_error=canary.pods_error, triton=(True, ""))
 
 
 def _explained(alone: Observed) -> str:
