@@ -41,6 +41,12 @@ def deployments(view: View, whose: ModelRef | ModelDeployment) -> Iterator[Deplo
     return (child for child in found if isinstance(child, Deployment))
 
 
+def owner(accounts: Accounts, metadata: Metadata) -> Account | None:
+    """Whose something is by its labels; None where there is no such model."""
+    labels = metadata.labels
+    return accounts.owner(metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, ""))
+
+
 class Belongings:
     """What belongs to each model, and what belongs to none."""
 
@@ -50,8 +56,7 @@ class Belongings:
 
     def owner(self, metadata: Metadata) -> Account | None:
         """Whose it is; None where there is no such model."""
-        labels = metadata.labels
-        return self._accounts.owner(metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, ""))
+        return owner(self._accounts, metadata)
 
     def pods(self, account: Account) -> Iterator[Pod]:
         """The model's pods, those that were labelled by hand among them."""

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import kind_and_name, path_of
 from modelmeter.control.accounts import Account, Accounts
-from modelmeter.control.belongings import deployments
+from modelmeter.control.belongings import deployments, owner
 from modelmeter.control.facts import refused_pods
 from modelmeter.control.holding_on import hold
 from modelmeter.control.ownership import not_ours
@@ -67,7 +66,7 @@ class Provisioning:
     def child_changed(self, kind: str, child: Bare | Claim, gone: bool) -> None:
         """Repair drift: a child that is gone, or not as our last apply left it, is applied again."""
         metadata = child.metadata
-        account = self._accounts.owner(*_owner_key(child))
+        account = owner(self._accounts, metadata)
         if account is None:
             return
         self._note_pods(account)
@@ -213,11 +212,6 @@ def _planned(account: Account, kind: str, metadata: Metadata) -> bool:
     if account.rolling:
         return True
     return kind == "Deployment" and (account.rollout_said != (None, None) or metadata.name != account.ref.name)
-
-
-def _owner_key(child: Bare | Claim) -> tuple[str, str, str]:
-    labels = child.metadata.labels
-    return child.metadata.namespace, labels.get(LABEL_MODEL, ""), labels.get(LABEL_MODEL_UID, "")
 
 
 def _version(metadata: Metadata) -> str:

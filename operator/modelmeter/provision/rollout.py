@@ -7,88 +7,21 @@ Deployment gets no more replicas than the other one's pods have left room for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.api.rollout import Rollout
 from modelmeter.api.scalars import rfc3339
-from modelmeter.api.serving import Serving
 from modelmeter.provision.checks import CHAIN
 from modelmeter.provision.containers import crash_looping
-from modelmeter.provision.observed import OVERDUE, Observed, PodFacts
-from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, FORGOTTEN, INCOMPLETE_SINCE, Plan, Revision
+from modelmeter.provision.observed import Observed
+from modelmeter.provision.plan import FAILED_HASH, FAILURE, FORGOTTEN, Plan, Revision
+from modelmeter.provision.room import Facts
 
 AT_ONCE: Final = "take out spec.serving.rollout to have it on all replicas all the same"
 REMEDY: Final = f"change spec.model or spec.serving, or {AT_ONCE}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What there is of a model with its two Deployments."""
-
-    wanted: str
-    serving: Serving
-    stable: Revision
-    canary: Revision | None
-    seen: Observed
-
-    @property
-    def replicas(self) -> int:
-        """All that are asked for."""
-        return self.serving.replicas
-
-    @property
-    def current(self) -> Revision | None:
-        """The canary, where it is of the current spec."""
-        return self.canary if self.canary and self.canary.template_hash == self.wanted else None
-
-    @property
-    def asked(self) -> int:
-        """How many replicas a canary was made for, or would be now."""
-        rollout = self.serving.rollout
-        return (self.current and self.current.canaries) or (rollout.canaries(self.replicas) if rollout else 0)
-
-    @property
-    def canaries(self) -> int:
-        """How many of the replicas a canary gets; one at least is of the revision before."""
-        return max(0, min(self.asked, self.replicas - 1))
-
-    def notes(self, incomplete_since: datetime | None) -> dict[str, str]:
-        """What is noted on the canary."""
-        since = rfc3339(incomplete_since) if incomplete_since else ""
-        return {CANARIES: str(self.asked), INCOMPLETE_SINCE: since}
-
-    def of(self, canary: bool) -> list[PodFacts]:
-        """One Deployment's pods that are here to stay and of the current spec."""
-        return [pod for pod in self.seen.held() if pod.canary is canary and pod.template_hash == self.wanted]
-
-    def waits_for_more(self) -> bool:
-        """Whether an autoscaler may bring the replicas that a canary needs, and something is served until then."""
-        scaled = self.serving.autoscaling
-        serves = any(pod.ready for pod in self.seen.held() if not pod.canary)
-        return scaled is not None and scaled.max > 1 and serves
-
-    def beside(self, canary: bool) -> int:
-        """Replicas that one Deployment may have beside the pods of the other, which hold their GPUs up to their end."""
-        others = (pod for pod in self.seen.pods if pod.canary is not canary)
-        return max(0, self.replicas - sum(pod.holds(self.seen.now) for pod in others))
-
-    def stable_replicas(self, asked: int) -> int:
-        """So many as are asked for, as far as there is room; what it has is not taken away for want of room."""
-        return max(min(self.stable.replicas, asked), min(asked, self.beside(canary=False)))
-
-    def canary_replicas(self) -> int:
-        """As `stable_replicas`, of the canary."""
-        has = self.canary.replicas if self.canary else 0
-        return max(min(has, self.canaries), min(self.canaries, self.beside(canary=True)))
-
-    @property
-    def overdue(self) -> datetime | None:
-        """When the next pod that is ending will have held its GPUs for long enough."""
-        ends = (pod.ends_by + OVERDUE for pod in self.seen.pods if pod.ends_by and pod.holds(self.seen.now))
-        return min(ends, default=None)
 
 
 def decide(model: ModelDeployment, stable: Revision | None, canary: Revision | None, seen: Observed) -> Plan:
@@ -97,7 +30,7 @@ def decide(model: ModelDeployment, stable: Revision | None, canary: Revision | N
     `seen` is of the current spec: its template_hash, its replicas and all pods of the model.
     """
     rollout, wanted = model.spec.serving.rollout, seen.template_hash
-    facts = _Facts(wanted, model.spec.serving, stable or Revision(wanted, 0), canary, seen)
+    facts = Facts(wanted, model.spec.serving, stable or Revision(wanted, 0), canary, seen)
     if rollout is None or facts.stable.template_hash == wanted:
         return _renew(facts, keeps_canary=rollout is not None)
     if facts.stable.failed_hash == wanted:
@@ -109,7 +42,7 @@ def decide(model: ModelDeployment, stable: Revision | None, canary: Revision | N
     return replace(plan, notes=FORGOTTEN, unless_taken=instead)
 
 
-def _renew(facts: _Facts, keeps_canary: bool) -> Plan:
+def _renew(facts: Facts, keeps_canary: bool) -> Plan:
     """All replicas get the current spec. One of a canary ends whenever one of the others has become ready."""
     canary, current, ready = facts.canary, facts.current, sum(pod.ready for pod in facts.of(canary=False))
     kept = 0
@@ -131,7 +64,7 @@ def _renew(facts: _Facts, keeps_canary: bool) -> Plan:
     )
 
 
-def _back(facts: _Facts, why: str) -> Plan:
+def _back(facts: Facts, why: str) -> Plan:
     """All replicas are of the revision before, again."""
     before = facts.stable.template_hash
     return Plan(
@@ -144,7 +77,7 @@ def _back(facts: _Facts, why: str) -> Plan:
     )
 
 
-def _try(facts: _Facts, rollout: Rollout) -> Plan:
+def _try(facts: Facts, rollout: Rollout) -> Plan:
     """A canary is to be, and to show whether the others may follow."""
     canary, current = facts.canary, facts.current
     if not facts.canaries and not current and not facts.waits_for_more():
@@ -171,7 +104,7 @@ def _try(facts: _Facts, rollout: Rollout) -> Plan:
     return _create(facts, plan, name)
 
 
-def _create(facts: _Facts, plan: Plan, name: str) -> Plan:
+def _create(facts: Facts, plan: Plan, name: str) -> Plan:
     """Room is made for a canary; with some, it comes."""
     count = facts.canary_replicas()
     said = "is being created" if count else f"waits for the end of {facts.canaries} other replicas"
@@ -186,7 +119,7 @@ def _create(facts: _Facts, plan: Plan, name: str) -> Plan:
     )
 
 
-def _judge(facts: _Facts, rollout: Rollout, plan: Plan, canary: Revision, name: str) -> Plan:
+def _judge(facts: Facts, rollout: Rollout, plan: Plan, canary: Revision, name: str) -> Plan:
     now, pods = facts.seen.now, facts.of(canary=True)
     since = sorted(pod.ready_since for pod in pods if pod.ready and pod.ready_since)
     counted = f"{min(len(since), facts.canaries)} of {facts.canaries} replicas are ready"
@@ -211,11 +144,11 @@ def _judge(facts: _Facts, rollout: Rollout, plan: Plan, canary: Revision, name: 
     )
 
 
-def _fail(facts: _Facts, why: str) -> Plan:
+def _fail(facts: Facts, why: str) -> Plan:
     return replace(_back(facts, why), notes={FAILED_HASH: facts.wanted, FAILURE: why})
 
 
-def _alone(facts: _Facts, canary: Revision) -> Observed:
+def _alone(facts: Facts, canary: Revision) -> Observed:
     """The canary as if it were all that there is."""
     pods = tuple(pod for pod in facts.seen.pods if pod.canary)
     return replace(facts.seen, desired=facts.canaries, pods=pods, pods_error=canary.pods_error, triton=(True, ""))
