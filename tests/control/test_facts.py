@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelmeter.control.facts import claim_facts, pod_facts
-from modelmeter.meter.objects import Claim, Pod
+from modelmeter.api.scalars import instant
+from modelmeter.control.facts import claim_facts, pod_facts, revision
+from modelmeter.meter.objects import Claim, Deployment, Pod
+from modelmeter.provision.plan import CANARIES, INCOMPLETE_SINCE
 
 OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 CRASHED = {"terminated": {"exitCode": 3, "reason": "Error"}}
@@ -71,3 +73,22 @@ def test_a_mesh_s_init_containers_are_not_the_loader() -> None:
     body = {"metadata": {"name": "intent-1", "uid": "u"}, "status": {"initContainerStatuses": statuses}}
     facts = pod_facts(msgspec.convert(body, type=Pod))
     assert (facts.loader_running, facts.loader_exit_code) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("notes", "canaries", "incomplete_since"),
+    [
+        ({CANARIES: "2", INCOMPLETE_SINCE: "2026-11-10T12:30:00Z"}, 2, "2026-11-10T12:30:00Z"),
+        ({CANARIES: "2", INCOMPLETE_SINCE: ""}, 2, None),
+        ({}, 0, "2026-11-10T12:00:00Z"),
+        ({CANARIES: "some", INCOMPLETE_SINCE: "lunch"}, 0, "2026-11-10T12:00:00Z"),
+    ],
+)
+def test_what_is_noted_on_a_canary(notes: dict[str, str], canaries: int, incomplete_since: str | None) -> None:
+    metadata = {"name": "intent-canary", "uid": "u", "creationTimestamp": "2026-11-10T12:00:00Z", "annotations": notes}
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    body = {"metadata": metadata, "spec": {"replicas": 1}, "status": {"conditions": [refused]}}
+    found = revision(msgspec.convert(body, type=Deployment))
+    assert found.canaries == canaries
+    assert found.incomplete_since == (instant(incomplete_since) if incomplete_since else None)
+    assert found.pods_error == "exceeded quota"

@@ -10,14 +10,30 @@ from pydantic import ValidationError
 from modelmeter.api.benchmark import Outcome
 from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH, GPU_PRODUCT
 from modelmeter.api.scalars import instant, rfc3339
+from modelmeter.control.accounts import Account
 from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Metadata, Pod, Terminated, Waiting
 from modelmeter.provision.benchmark import CONTAINER, JobFacts
-from modelmeter.provision.observed import ClaimFacts, PodFacts
+from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Revision
-from modelmeter.provision.pod import LOADER
+from modelmeter.provision.pod import LOADER, source_claim, source_image
 from modelmeter.provision.track import TRACK_LABEL
 from modelmeter.provision.workload import TEMPLATE_HASH
+
+
+def observed(account: Account, pods: Iterable[Pod], claims: Iterable[Claim], now: datetime) -> Observed:
+    """What a model asks for, and what its pods and claims say; the rest is for others to add."""
+    model = account.model
+    facts = map(claim_facts, claims)
+    return Observed(
+        generation=account.generation,
+        desired=model.spec.serving.replicas if model else 0,
+        now=now,
+        source_claim=source_claim(model) if model else "",
+        source_image=source_image(model) if model else "",
+        pods=tuple(map(pod_facts, pods)),
+        claim=min(facts, key=lambda claim: claim.phase == "Bound", default=None),
+    )
 
 
 def pod_facts(pod: Pod) -> PodFacts:

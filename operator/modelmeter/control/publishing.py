@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,7 @@ from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.benchmarking import Benchmarking
-from modelmeter.control.facts import claim_facts, pod_facts
+from modelmeter.control.facts import observed
 from modelmeter.control.metering import Metering
 from modelmeter.control.pace import Pace
 from modelmeter.control.rollouts import Rollouts
@@ -26,8 +27,6 @@ from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.autoscaler import wakes
 from modelmeter.provision.claim import one_node
 from modelmeter.provision.labels import selector
-from modelmeter.provision.observed import Observed
-from modelmeter.provision.pod import source_claim, source_image
 from modelmeter.provision.readiness import conditions, model_status, reason
 from modelmeter.provision.service import endpoints
 
@@ -84,11 +83,7 @@ class Publishing:
     def status(self, account: Account) -> ModelDeploymentStatus:
         """The status as of now."""
         now = self._clock()
-        pods = tuple(pod_facts(pod) for pod in self._belongings.pods(account) if is_child(pod.metadata))
-        held = [pod for pod in pods if pod.stays]
-        ready = sum(pod.ready for pod in held)
         model = account.model
-        desired = model.spec.serving.replicas if model else 0
         plan = self._rollouts.plan(account, model) if model else None
         try:
             facts = self._metering.facts(account)
@@ -97,19 +92,14 @@ class Publishing:
             # Its pass says why.
             facts, page = self._metering.facts(account, blind=True), None
         tariff = tariff_of(page, facts.tariff) if page else NO_TARIFF
-        claims = (claim_facts(claim) for claim in self._belongings.claims(account) if is_child(claim.metadata))
-        observed = Observed(
-            generation=account.generation,
-            desired=desired,
-            now=now,
+        pods = (pod for pod in self._belongings.pods(account) if is_child(pod.metadata))
+        claims = (claim for claim in self._belongings.claims(account) if is_child(claim.metadata))
+        seen = replace(
+            observed(account, pods, claims, now),
             template_hash=plan.serving_hash if plan else "",
             spec_error=account.spec_error,
             apply_error="; ".join(filter(None, (account.apply_error, account.extras_error))) or None,
             pods_error=account.pods_error,
-            source_claim=source_claim(model) if model else "",
-            source_image=source_image(model) if model else "",
-            pods=pods,
-            claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
             triton=account.triton,
             load=account.load,
             metering_error=account.metering_error,
@@ -129,7 +119,7 @@ class Publishing:
             canary=plan.canary if plan else None,
             rolled_back=plan.rolled_back if plan else None,
         )
-        account.conditions = conditions(observed, account.conditions, now)
+        account.conditions = conditions(seen, account.conditions, now)
         shown = account.published
         if account.metering_error and shown is not None:
             # A page that breaks an invariant is no source of figures: the last good ones stay, with their moment.
@@ -137,18 +127,18 @@ class Publishing:
         return ModelDeploymentStatus(
             observed_generation=account.generation,
             conditions=list(account.conditions),
-            replicas=len(held),
-            ready_replicas=ready,
-            ready=f"{ready}/{desired}",
+            replicas=sum(1 for _ in seen.held()),
+            ready_replicas=seen.ready,
+            ready=f"{seen.ready}/{seen.desired}",
             reason=reason(account.conditions),
             selector=selector(model) if model else "",
             endpoints=endpoints(model) if model else None,
-            model=model_status(observed) or (account.published.model if account.published else None),
+            model=model_status(seen) or (account.published.model if account.published else None),
             usage=publish.usage(page) if page else shown.usage if shown else None,
             cost=publish.cost_of(
                 page,
                 publish.per_hour(page, facts.holdings, tariff, now),
-                Replicas(desired=desired, ready=ready),
+                Replicas(desired=seen.desired, ready=seen.ready),
                 max(now, page.posted_through),
             )
             if page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -12,14 +13,12 @@ from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import children, deployments
-from modelmeter.control.facts import claim_facts, pod_facts, revision
+from modelmeter.control.facts import observed, revision
 from modelmeter.control.view import View
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Bare, Deployment, Metadata
 from modelmeter.provision.config_map import config_map_name
-from modelmeter.provision.observed import Observed
 from modelmeter.provision.plan import Plan, Revision, straight
-from modelmeter.provision.pod import source_claim, source_image
 from modelmeter.provision.rollout import decide
 from modelmeter.provision.track import CANARY, STABLE, Track
 from modelmeter.provision.workload import deployment_name, template_hash
@@ -40,17 +39,8 @@ class Rollouts:
         failed = stable is not None and stable.failed_hash
         if model.spec.serving.rollout is None and canary is None and not failed:
             return straight(model, wanted)
-        claims = (claim_facts(claim) for claim in children(self._view.claims, model))
-        seen = Observed(
-            generation=account.generation,
-            desired=model.spec.serving.replicas,
-            now=self._clock(),
-            template_hash=wanted,
-            source_claim=source_claim(model),
-            source_image=source_image(model),
-            pods=tuple(pod_facts(pod) for pod in children(self._view.pods, model)),
-            claim=min(claims, key=lambda claim: claim.phase == "Bound", default=None),
-        )
+        pods, claims = children(self._view.pods, model), children(self._view.claims, model)
+        seen = replace(observed(account, pods, claims, self._clock()), template_hash=wanted)
         return decide(model, stable, canary, seen)
 
     def deployment(self, model: ModelDeployment, track: Track = STABLE) -> Deployment | None:
