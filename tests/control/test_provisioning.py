@@ -18,7 +18,7 @@ from modelmeter.control.view import View
 from modelmeter.provision.device_claim import claim_templates
 from modelmeter.provision.labels import labels
 from modelmeter.provision.plan import CANARIES
-from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
+from modelmeter.provision.workload import template_hash
 from tests.meter.builders import START
 from tests.provision.builders import DEVICES, model, serving
 from tests.simulation import loop

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from modelmeter.api.names import TEMPLATE_HASH
 from modelmeter.control.pruning import prune_templates
 from modelmeter.control.view import View
 from modelmeter.meter.objects import Bare, Deployment, Pod
 from modelmeter.provision.device_claim import KIND, template_name
 from modelmeter.provision.labels import child_labels, labels
-from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
+from modelmeter.provision.workload import template_hash
 from tests.provision.builders import DEVICES, model
 
 MODEL = model(DEVICES)

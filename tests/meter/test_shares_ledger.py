@@ -16,7 +16,7 @@ from modelmeter.meter import publish
 from modelmeter.meter.account import account, live_page
 from modelmeter.meter.holding import GPU, Holding
 from modelmeter.meter.ledger import advance, carry, settle
-from modelmeter.meter.page import Page, StageSum
+from modelmeter.meter.page import Page, PartSum
 from modelmeter.meter.prices import Tariff
 from modelmeter.meter.stored import from_spec, to_spec
 from tests.meter.builders import L4, at, facts, page, tariff
@@ -172,6 +172,6 @@ def test_whenever_it_is_posted_every_part_is_counted_once_and_for_its_stage(
     assert total.usage.get(GPU, 0) == sum(expected.values())
     assert total.cost.get("compute", 0) == 7 * sum(expected.values()) / 3600
     for stage in ("data", "training"):
-        sums = total.stages.get(stage, StageSum())
+        sums = total.stages.get(stage, PartSum())
         assert sums.usage.get(GPU, 0) == expected.get(stage, 0)
         assert sums.cost == 7 * expected.get(stage, Fraction(0)) / 3600

@@ -14,12 +14,13 @@ import yaml
 
 from modelmeter.api.compute import Resources
 from modelmeter.api.crd import structural
+from modelmeter.api.names import TEMPLATE_HASH
 from modelmeter.errors import SpecError
 from modelmeter.loader.spec import LoadSpec
 from modelmeter.provision.children import EXTRA_KINDS, desired, extras
 from modelmeter.provision.config_map import model_json
 from modelmeter.provision.labels import selector, selector_labels
-from modelmeter.provision.workload import LOADER_IMAGE, TEMPLATE_HASH, deployment, template_hash
+from modelmeter.provision.workload import LOADER_IMAGE, deployment, template_hash
 from tests.provision.builders import EXTRAS, FULL, OPTIONS, PER_REPLICA, PROMETHEUS, QUEUE, model, serving
 from tests.provision.golden import golden_files
 

@@ -19,11 +19,17 @@ MAX_UNPRICED: Final = 2000
 MAX_UIDS: Final = 5000
 MAX_CLAIMS: Final = 2000
 MAX_OVERHEADS: Final = 64
+MAX_REVISIONS: Final = 5
 INSTANT: Final = INSTANT_PATTERN.strip("^$")
 Certainty = Literal["exact", "estimated"]
 PerUnit = Literal["hour", "GiB-hour", "year", "month", "day"]
 GpuShare = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[1-9][0-9]*$", max_length=40)]
 """A part of a whole GPU: "1/7"."""
+REVISION: Final = r"^[0-9a-f]{16}$"
+Revision = Annotated[str, Field(pattern=REVISION)]
+"""A revision of a model: annotation modelmeter.dev/template-hash of its pods."""
+OTHER: Final = "other"
+"""Stands for all revisions that have no name any more, and for pods without one."""
 ExactDecimal = Annotated[str, Field(pattern=r"^-?[0-9]+(\.[0-9]+)?(/[1-9][0-9]*)?$", max_length=400)]
 """An exact amount: a decimal string, or a fraction numerator/denominator."""
 
@@ -55,6 +61,8 @@ class Line(Struct):
     """The stage of the model's life that it serves: data, training, evaluation, ... Absent: serving."""
     reason: str | None = None
     """Why it is estimated: see docs/ledger.md."""
+    revision: Revision | None = None
+    """The revision of the pods that serve, where `revisions` has it."""
     days: dict[str, Integer]
     """Day of the month ("01") to unit-seconds: GPU-seconds, millicore-seconds, byte-seconds, seconds."""
 
@@ -85,6 +93,8 @@ class UnpricedSpan(Struct):
     """The stage of the model's life that it serves. Absent: serving."""
     reason: str | None = None
     """Why it is estimated."""
+    revision: Revision | None = None
+    """The revision of the pods that serve, where `revisions` has it."""
 
 
 class Settled(Struct):
@@ -128,8 +138,8 @@ class Overhead(Struct):
     per: Period
 
 
-class CarriedStage(Struct):
-    """Sums of one stage, exact."""
+class CarriedPart(Struct):
+    """Sums of one part of the whole, exact: of a stage, of a revision."""
 
     usage: dict[str, ExactDecimal] = {}
     cost: ExactDecimal = "0"
@@ -144,8 +154,10 @@ class Carried(Struct):
     """compute, storage, labour, operations."""
     estimated: ExactDecimal = "0"
     """The part of these costs that is estimated."""
-    stages: dict[str, CarriedStage] | None = None
+    stages: dict[str, CarriedPart] | None = None
     """Of each stage other than serving."""
+    revisions: dict[str, CarriedPart] | None = None
+    """Compute of serving by revision; of all that have no name any more, or never had one, under "other"."""
     estimates: dict[str, ExactDecimal] | None = None
     """Reason of an estimate to GPU-seconds."""
     unpriced: dict[str, ExactDecimal] | None = None
@@ -233,6 +245,8 @@ class CostStatementSpec(Struct):
     """UIDs posted in full whose objects may still exist."""
     claims: Annotated[list[ClaimUses], Field(max_length=MAX_CLAIMS)] | None = None
     """ResourceClaims that pods of `open` use, and who shares them."""
+    revisions: Annotated[dict[str, Instant], Field(max_length=MAX_REVISIONS)] | None = None
+    """The latest revisions, each with when the first of its pods began: lines keep these apart, and no others."""
     lost: Annotated[str, Field(max_length=1024)] | None = None
     """What was shown of an earlier statement of the model that somebody deleted: it is not counted here."""
     carried: Carried = Carried()

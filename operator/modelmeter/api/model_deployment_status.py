@@ -47,6 +47,21 @@ class StageUsage(Struct):
     """Compute and storage; labour and operations belong to no stage. Absent where nothing of it has a price."""
 
 
+class RevisionUsage(Struct):
+    """Usage of the pods of one revision that serve, and what it cost."""
+
+    revision: str
+    """Annotation modelmeter.dev/template-hash of the pods; "other": of earlier revisions, and of pods without one."""
+    since: Instant | None = None
+    """When the first of its pods began."""
+    gpu_seconds: Integer = "0"
+    cpu_core_milli_seconds: Integer = "0"
+    memory_byte_seconds: Integer = "0"
+    gpu_hours: Amount = "0"
+    cost: Amount | None = None
+    """Compute. Absent where nothing of it has a price."""
+
+
 class EstimatedUsage(Struct):
     """GPU-seconds that rest on an estimate."""
 
@@ -76,6 +91,11 @@ class Usage(Struct):
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["stage"]}),
     ] = []
     """The same by stage: serving first."""
+    by_revision: Annotated[
+        list[RevisionUsage],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]}),
+    ] = []
+    """Compute of serving by revision: the latest five, the newest first, then all others together."""
     estimated: Annotated[
         list[EstimatedUsage],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}),

@@ -24,6 +24,10 @@ METERING_FINALIZER = f"{GROUP}/metering"
 LEDGER_FINALIZER = f"{GROUP}/ledger"
 """On ModelDeployments: leaves when the last statement is written."""
 
+TEMPLATE_HASH = f"{GROUP}/template-hash"
+"""Annotation on a model's Deployments and their pods, its revision: what their spec was made of, but for the loader's
+image."""
+
 PRICE_PROFILE = f"{GROUP}/price-profile"
 """Annotation on pods: what decides the pod's price, captured from its node while it runs; JSON with `uid` and `node`,
 so that a copy on another pod says nothing."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from modelmeter.api.benchmark import Outcome
-from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH, GPU_PRODUCT
+from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH, GPU_PRODUCT, TEMPLATE_HASH
 from modelmeter.api.scalars import instant, rfc3339
 from modelmeter.control.accounts import Account
 from modelmeter.meter.lifetime import TERMINAL
@@ -18,7 +18,6 @@ from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Revision
 from modelmeter.provision.pod import LOADER, source_claim, source_image
 from modelmeter.provision.track import TRACK_LABEL
-from modelmeter.provision.workload import TEMPLATE_HASH
 
 
 def observed(account: Account, pods: Iterable[Pod], claims: Iterable[Claim], now: datetime) -> Observed:

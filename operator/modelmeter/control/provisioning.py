@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from modelmeter.api.names import TEMPLATE_HASH
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import kind_and_name, path_of
@@ -28,7 +29,7 @@ from modelmeter.errors import ClusterError
 from modelmeter.meter.objects import Bare, Claim, Metadata
 from modelmeter.provision.children import desired, of_canary
 from modelmeter.provision.plan import Plan
-from modelmeter.provision.workload import TEMPLATE_HASH, loader_image_of, template_hash
+from modelmeter.provision.workload import loader_image_of, template_hash
 
 log = logging.getLogger(__name__)
 

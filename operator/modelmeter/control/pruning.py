@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from modelmeter.api.names import TEMPLATE_HASH
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.belongings import children
 from modelmeter.control.view import View
 from modelmeter.provision.device_claim import KIND, claim_templates
-from modelmeter.provision.workload import TEMPLATE_HASH, template_hash
+from modelmeter.provision.workload import template_hash
 
 
 async def prune_templates(client: Client, view: View, model: ModelDeployment) -> bool:

@@ -67,7 +67,7 @@ class Holding:
     `amounts` maps an item to whole units: whole GPUs, millicores, bytes, replicas.
     `slices` maps a share of a GPU ("1/7") to how many such parts are held.
     `certainty` says whether all of it is the API server's own word or the next best thing, `reason` which.
-    `stage` is the stage of the model's life that it serves; empty: serving.
+    `stage` is the stage of the model's life that it serves; empty: serving. `revision` is that of a pod that serves.
     `resized` is when `amounts` became what they are, where they were others before; `at_first` is what they
     were then, where somebody noted it.
     """
@@ -84,6 +84,7 @@ class Holding:
     at_first: Mapping[str, int] | None = None
     stage: str = ""
     reason: str = ""
+    revision: str = ""
 
     def parts(self, start: datetime, end: datetime) -> Iterator[Piece]:
         """Parts of GPUs held over [start, end), cut where the number of those who share them changes."""

@@ -18,6 +18,7 @@ from modelmeter.meter.holding import Holding
 from modelmeter.meter.page import Page, Past, month_end, month_of
 from modelmeter.meter.posting import Mark, Posting
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.revisions import named
 from modelmeter.meter.uses import Use, Uses, known, remembered
 
 REMEMBER_SETTLED: Final = timedelta(hours=1)
@@ -55,16 +56,16 @@ def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
 
 def settle_all(page: Page, finished: Iterable[Holding], tariff: Tariff) -> Page:
     """The same for several."""
+    ended = [held for held in finished if held.uid not in page.settled]
+    if not ended:
+        return page
+    page = named(page, ended)
     posting = Posting(page, tariff)
-    settled: set[str] = set()
-    for held in finished:
+    for held in ended:
         if held.end is None:
             raise ValueError(f"{held.uid} is not finished")
-        if held.uid not in page.settled:
-            posting.holding(held, max(held.end, held.start))
-            settled.add(held.uid)
-    if not settled:
-        return page
+        posting.holding(held, max(held.end, held.start))
+    settled = {held.uid for held in ended}
     still_open = {uid: amounts for uid, amounts in page.open.items() if uid not in settled}
     return replace(
         posting.page(),
@@ -84,6 +85,7 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
     holdings = tuple(held)
     page = settle_all(page, [held for held in holdings if held.end is not None and held.end <= to], tariff)
     live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
+    page = named(page, live)
     posting = Posting(page, tariff)
     for holding in live:
         posting.holding(holding, to)
@@ -135,7 +137,7 @@ def reprice(page: Page, tariff: Tariff) -> Page:
     posting = Posting(replace(page, unpriced={}), tariff)
     # What takes back comes last: it looks for what was posted.
     for key, amount in sorted(page.unpriced.items(), key=lambda span: span[1] < 0):
-        mark = Mark(key.certainty, key.share, key.stage, key.reason)
+        mark = Mark(key.certainty, key.share, key.stage, key.reason, key.revision)
         posting.item(key.item, amount, key.profile, mark, key.start, key.end)
     return posting.page()
 
@@ -161,6 +163,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         open=page.open,
         settled=page.settled,
         uses=page.uses,
+        revisions=page.revisions,
         lost=page.lost,
         past=carry(page),
         tally=inference.carried(page),
@@ -175,7 +178,8 @@ def carry(page: Page) -> Past:
         usage=sums.plus(past.usage, sums.usage(page.lines)),
         cost=sums.plus(past.cost, cost.by_category(page.lines)),
         estimated=past.estimated + cost.estimated(page.lines),
-        stages=sums.plus_stages(past.stages, sums.by_stage(page.lines)),
+        stages=sums.plus_parts(past.stages, sums.by_stage(page.lines)),
+        revisions=sums.plus_parts(past.revisions, sums.by_revision(page.lines)),
         estimates=sums.plus(past.estimates, sums.by_reason(page.lines)),
         unpriced=sums.unpriced(page.unpriced),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Container, Mapping
 from datetime import datetime
 from typing import Final
 
-from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER
+from modelmeter.api.cost_statement import REVISION
+from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER, TEMPLATE_HASH
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
 from modelmeter.meter.lifetime import (
@@ -64,6 +66,7 @@ def pod_holding(
         ),
         stage=_stage(pod.metadata),
         reason=reason,
+        revision=_revision(pod.metadata),
         resized=resized_at(pod.metadata),
         at_first=held_at_first(pod),
     )
@@ -91,6 +94,12 @@ def _stage(metadata: Metadata) -> str:
     """The stage that a pod or claim is labelled with; empty: serving."""
     stage = metadata.labels.get(LABEL_STAGE, "")
     return "" if stage == SERVING else stage
+
+
+def _revision(metadata: Metadata) -> str:
+    """The revision of a pod that serves; empty where it has none, or one that cannot be."""
+    revision = metadata.annotations.get(TEMPLATE_HASH, "")
+    return revision if not _stage(metadata) and re.match(REVISION, revision) else ""
 
 
 def to_be_noted(pod: Pod) -> bool:

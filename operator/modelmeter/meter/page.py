@@ -34,6 +34,8 @@ class LineKey(NamedTuple):
     """The stage of the model's life; empty: serving."""
     reason: str = ""
     """Why it is estimated, or empty."""
+    revision: str = ""
+    """The revision of the pods that serve, where the page has a name for it."""
 
 
 class SpanKey(NamedTuple):
@@ -47,11 +49,12 @@ class SpanKey(NamedTuple):
     share: str = ""
     stage: str = ""
     reason: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class StageSum:
-    """Exact usage (item to unit-seconds) and cost of one stage."""
+class PartSum:
+    """Exact usage (item to unit-seconds) and cost of one part of the whole: of a stage, of a revision."""
 
     usage: Mapping[str, Fraction] = field(default_factory=dict)
     cost: Fraction = Fraction(0)
@@ -64,8 +67,10 @@ class Past:
     usage: Mapping[str, Fraction] = field(default_factory=dict)
     cost: Mapping[str, Fraction] = field(default_factory=dict)
     estimated: Fraction = Fraction(0)
-    stages: Mapping[str, StageSum] = field(default_factory=dict)
+    stages: Mapping[str, PartSum] = field(default_factory=dict)
     """By stage, other than serving: that is what remains of the whole."""
+    revisions: Mapping[str, PartSum] = field(default_factory=dict)
+    """Compute of serving by revision; "" has what is of none that has a name."""
     estimates: Mapping[str, Fraction] = field(default_factory=dict)
     """Reason of an estimate to GPU-seconds."""
     unpriced: Mapping[str, Fraction] = field(default_factory=dict)
@@ -91,6 +96,8 @@ class Page:
     open: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settled: Mapping[str, datetime | None] = field(default_factory=dict)
     uses: Mapping[str, Uses] = field(default_factory=dict)
+    revisions: Mapping[str, datetime] = field(default_factory=dict)
+    """The revisions that have a name here, each with when the first of its pods began."""
     lost: str = ""
     """What was shown of an earlier page that somebody deleted."""
     past: Past = field(default_factory=Past)

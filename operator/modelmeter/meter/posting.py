@@ -21,12 +21,13 @@ _NO_PRICE: Final = Price("", "", "hour")
 
 
 class Mark(NamedTuple):
-    """What a line says of its seconds beside item and price."""
+    """What lines and spans say of their seconds beside item and price; `share` and what follows stand there as here."""
 
     certainty: Certainty = "exact"
     share: str = ""
     stage: str = ""
     reason: str = ""
+    revision: str = ""
 
 
 class Posting:
@@ -50,8 +51,9 @@ class Posting:
     def holding(self, held: Holding, end: datetime) -> None:
         """Post what is not posted yet of a holding up to `end`; what is posted beyond is taken back."""
         posted_to, was = self._page.posted_through, self._page.open.get(held.uid)
-        mark = before = Mark(held.certainty, "", held.stage, held.reason)
-        guessed = Mark("estimated", "", held.stage, RESIZED)
+        revision = held.revision if held.revision in self._page.revisions else ""
+        mark = before = Mark(held.certainty, "", held.stage, held.reason, revision)
+        guessed = Mark("estimated", "", held.stage, RESIZED, revision)
         if was is None:
             posted_to, was = held.start, held.at_first
             if was is None and held.resized:
@@ -94,7 +96,7 @@ class Posting:
             self._line(item, _NO_PRICE, mark, amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
-            key = SpanKey(item, profile, mark.certainty, step.start, step.end, mark.share, mark.stage, mark.reason)
+            key = SpanKey(item, profile, mark.certainty, step.start, step.end, *mark[1:])
             if step.price is None and not (amount < 0 and self._all_priced(key, -amount)):
                 key = key if amount > 0 else self._span(key, -amount)
                 self._unpriced[key] = self._unpriced.get(key, 0) + amount
@@ -110,7 +112,7 @@ class Posting:
         for at, seconds in pieces_by_day(start, end):
             month = month_of(at)
             correction = "" if month == self._page.month else month
-            key = LineKey(item, *price, mark.certainty, correction, mark.share, mark.stage, mark.reason)
+            key = LineKey(item, *price, mark.certainty, correction, *mark[1:])
             day, units = f"{at.day:02}", amount * seconds
             days = self._lines.setdefault(key if units > 0 else self._source(key, day, -units), {})
             days[day] = days.get(day, 0) + units
@@ -130,26 +132,32 @@ class Posting:
 
         if has(key):
             return key
-        # A stage may have been another when it was posted.
-        others = [line for line in self._lines if same(line) == same(key) and has(line)]
-        return min(
-            others, key=lambda line: (line.stage != key.stage, line.unit_price != key.unit_price, line), default=key
-        )
+
+        # A stage may have been another when it was posted, and a revision may have had a name.
+        def unlike(line: LineKey) -> tuple[bool, bool, bool, LineKey]:
+            return line.stage != key.stage, line.unit_price != key.unit_price, line.revision != key.revision, line
+
+        return min((line for line in self._lines if same(line) == same(key) and has(line)), key=unlike, default=key)
 
     def _span(self, key: SpanKey, amount: int) -> SpanKey:
-        """The span that units are taken back from: of another stage, where that has them and `key`'s has not."""
+        """The span that units are taken back from: another part's, where that has them and `key`'s has not."""
 
-        def has(stage: str) -> bool:
-            alike = key._replace(start=BEGINNING, end=BEGINNING, stage=stage)
+        def has(part: tuple[str, str]) -> bool:
+            alike = key._replace(start=BEGINNING, end=BEGINNING, stage=part[0], revision=part[1])
             return any(
                 units >= amount and span.start <= key.start and key.end <= span.end
                 for span, units in self._unpriced.items()
                 if span._replace(start=BEGINNING, end=BEGINNING) == alike
             )
 
-        stages = sorted({span.stage for span in self._unpriced} - {key.stage})
-        stage = next((stage for stage in (key.stage, *stages) if has(stage)), key.stage)
-        return key._replace(stage=stage)
+        own = key.stage, key.revision
+        # Of the same stage first.
+        others = sorted(
+            {(span.stage, span.revision) for span in self._unpriced} - {own},
+            key=lambda part: (part[0] != key.stage, part),
+        )
+        stage, revision = next((part for part in (own, *others) if has(part)), own)
+        return key._replace(stage=stage, revision=revision)
 
     def _all_priced(self, span: SpanKey, amount: int) -> bool:
         """Whether `amount` units that are to be taken back stand on lines, and none of the item is unpriced."""

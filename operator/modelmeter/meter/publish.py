@@ -13,7 +13,6 @@ from modelmeter.api.model_deployment_status import (
     EstimatedUsage,
     MonthCost,
     Replicas,
-    StageUsage,
     Unpriced,
     Usage,
 )
@@ -22,23 +21,12 @@ from modelmeter.api.scalars import rfc3339
 from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import CPU, GPU, MEMORY, REPLICA, STORAGE, Holding, share_of
 from modelmeter.meter.ledger import carry
-from modelmeter.meter.observe import SERVING
-from modelmeter.meter.page import Page, Past, StageSum, month_start
+from modelmeter.meter.page import Page, month_start
+from modelmeter.meter.parts import ITEMS, by_revision, by_stage, hours, quantities, unknown, whole
 from modelmeter.meter.prices import Tariff
-from modelmeter.meter.sums import Spans
 
 EXACT = Context(prec=100)
 """Enough digits for the product of any two decimal strings of the API."""
-HOUR_DIGITS = 2
-"""Decimal places of GPU-hours and the like for people."""
-METERED = ("compute", "storage")
-"""Categories whose cost belongs to a stage."""
-ITEMS: Mapping[str, tuple[str, ...]] = {
-    "compute": (GPU, CPU, MEMORY),
-    "storage": (STORAGE,),
-    "total": (GPU, CPU, MEMORY, STORAGE),
-}
-"""What is used where an amount is more than 0."""
 UNKNOWN_REASON = "Unknown"
 """Of estimates on lines that name no reason."""
 
@@ -72,7 +60,7 @@ def totals(page: Page) -> Totals:
     """What the page adds to all before it, for people who read the CostStatement."""
     seconds = sums.plus(sums.usage(page.lines), sums.unpriced(page.unpriced))
     gpu_seconds = seconds.get(GPU, cost.ZERO) - page.past.unpriced.get(GPU, cost.ZERO)
-    return Totals(**_of_month(page), gpu_seconds=_whole(gpu_seconds))
+    return Totals(**_of_month(page), gpu_seconds=whole(gpu_seconds))
 
 
 def usage(page: Page) -> Usage:
@@ -83,56 +71,17 @@ def usage(page: Page) -> Usage:
     replica_seconds = seconds.get(REPLICA, cost.ZERO)
     storage_seconds = seconds.get(STORAGE, cost.ZERO)
     return Usage(
-        **_quantities(seconds),
-        replica_seconds=_whole(replica_seconds),
-        storage_gi_b_hours=_hours(storage_seconds, cost.UNIT_SECONDS[STORAGE]),
-        replica_hours=_hours(replica_seconds, cost.HOUR_SECONDS),
-        by_stage=_by_stage(life, page.unpriced),
+        **quantities(seconds),
+        replica_seconds=whole(replica_seconds),
+        storage_gi_b_hours=hours(storage_seconds, cost.UNIT_SECONDS[STORAGE]),
+        replica_hours=hours(replica_seconds, cost.HOUR_SECONDS),
+        by_stage=by_stage(life, page.unpriced),
+        by_revision=by_revision(life, page),
         estimated=[
-            EstimatedUsage(reason=reason or UNKNOWN_REASON, gpu_seconds=_whole(gpu_seconds))
+            EstimatedUsage(reason=reason or UNKNOWN_REASON, gpu_seconds=whole(gpu_seconds))
             for reason, gpu_seconds in sorted(estimates.items())
         ],
     )
-
-
-def _by_stage(life: Past, unpriced: Spans) -> list[StageUsage]:
-    """Each stage's part; serving's is what remains of the whole."""
-    priced, waiting = life.stages, sums.by_stage({}, unpriced)
-    others = sorted({*priced, *waiting})
-    metered = sum((life.cost.get(name, cost.ZERO) for name in METERED), cost.ZERO)
-    whole = (StageSum(life.usage, metered), StageSum(sums.unpriced(unpriced)))
-    rows = {SERVING: (_rest(whole[0], priced), _rest(whole[1], waiting))}
-    rows |= {stage: (priced.get(stage, StageSum()), waiting.get(stage, StageSum())) for stage in others}
-    return [
-        StageUsage(
-            stage=stage,
-            **_quantities(sums.plus(has.usage, lacks.usage)),
-            cost=None if _unknown(ITEMS["total"], has.usage, lacks.usage) else cost.text(has.cost),
-        )
-        for stage, (has, lacks) in rows.items()
-    ]
-
-
-def _rest(whole: StageSum, stages: Mapping[str, StageSum]) -> StageSum:
-    """What remains of the whole without the stages."""
-    parts = stages.values()
-    usage = {
-        item: units - sum((part.usage.get(item, cost.ZERO) for part in parts), cost.ZERO)
-        for item, units in whole.usage.items()
-    }
-    return StageSum(usage, whole.cost - sum((part.cost for part in parts), cost.ZERO))
-
-
-def _quantities(seconds: Mapping[str, Fraction]) -> dict[str, str]:
-    """What the status shows of both the whole and a stage."""
-    gpu_seconds = seconds.get(GPU, cost.ZERO)
-    return {
-        "gpu_seconds": _whole(gpu_seconds),
-        "cpu_core_milli_seconds": _whole(seconds.get(CPU, cost.ZERO)),
-        "memory_byte_seconds": _whole(seconds.get(MEMORY, cost.ZERO)),
-        "storage_byte_seconds": _whole(seconds.get(STORAGE, cost.ZERO)),
-        "gpu_hours": _hours(gpu_seconds, cost.HOUR_SECONDS),
-    }
 
 
 def cost_of(page: Page, per_hour: Fraction | None, replicas: Replicas, as_of: datetime) -> Cost:
@@ -214,25 +163,10 @@ def _amounts(
 ) -> dict[str, str | None]:
     """Amounts for people; None where something was used and nothing of it has a price: it is not known, and not 0."""
     exact = {category: parts.get(category, cost.ZERO) for category in cost.CATEGORIES}
-    unknown = {name for name, items in ITEMS.items() if _unknown(items, priced, unpriced)}
-    whole = {**exact, "total": sum(exact.values(), cost.ZERO)}
-    return {name: None if name in unknown else cost.text(amount) for name, amount in whole.items()}
-
-
-def _unknown(items: Iterable[str], priced: Mapping[str, Fraction], unpriced: Mapping[str, Fraction]) -> bool:
-    """Whether some of these items was used, and nothing of it has a price."""
-    names = tuple(items)
-    return any(map(unpriced.get, names)) and not any(map(priced.get, names))
-
-
-def _hours(unit_seconds: Fraction, unit: int) -> str:
-    return cost.text(unit_seconds / unit, HOUR_DIGITS)
-
-
-def _whole(seconds: Fraction) -> str:
-    """Whole unit-seconds for the document: rounded once, half to even."""
-    return str(round(seconds))
+    missing = {name for name, items in ITEMS.items() if unknown(items, priced, unpriced)}
+    amounts = {**exact, "total": sum(exact.values(), cost.ZERO)}
+    return {name: None if name in missing else cost.text(amount) for name, amount in amounts.items()}
 
 
 def _some(seconds: Fraction | None) -> str | None:
-    return _whole(seconds) if seconds else None
+    return whole(seconds) if seconds else None

@@ -7,9 +7,10 @@ from fractions import Fraction
 
 from modelmeter.api.cost_statement import (
     LASTS,
+    OTHER,
     VANISHED,
     Carried,
-    CarriedStage,
+    CarriedPart,
     ClaimUses,
     CostStatementSpec,
     Line,
@@ -22,7 +23,7 @@ from modelmeter.api.cost_statement import Profile as ApiProfile
 from modelmeter.api.scalars import instant, rfc3339
 from modelmeter.meter import counting
 from modelmeter.meter.holding import Profile
-from modelmeter.meter.page import LineKey, Page, Past, SpanKey, StageSum
+from modelmeter.meter.page import LineKey, Page, PartSum, Past, SpanKey
 from modelmeter.meter.uses import Use
 
 
@@ -47,6 +48,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
                 line.share or "",
                 line.stage or "",
                 line.reason or "",
+                line.revision or "",
             ): {day: int(units) for day, units in line.days.items()}
             for line in spec.lines
         },
@@ -60,6 +62,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
                 span.share or "",
                 span.stage or "",
                 span.reason or "",
+                span.revision or "",
             ): int(span.amount)
             for span in spec.unpriced
         },
@@ -73,15 +76,14 @@ def from_spec(spec: CostStatementSpec) -> Page:
         },
         settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
         uses={claim.uid: {uid: _use(text) for uid, text in claim.users.items()} for claim in spec.claims or ()},
+        revisions={name: instant(since) for name, since in (spec.revisions or {}).items()},
         lost=spec.lost or "",
         past=Past(
             _fractions(spec.carried.usage),
             _fractions(spec.carried.cost),
             Fraction(spec.carried.estimated),
-            {
-                stage: StageSum(_fractions(carried.usage), Fraction(carried.cost))
-                for stage, carried in (spec.carried.stages or {}).items()
-            },
+            _parts(spec.carried.stages),
+            {"" if name == OTHER else name: part for name, part in _parts(spec.carried.revisions).items()},
             _fractions(spec.carried.estimates or {}),
             _fractions(spec.carried.unpriced or {}),
         ),
@@ -110,6 +112,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
                 share=key.share or None,
                 stage=key.stage or None,
                 reason=key.reason or None,
+                revision=key.revision or None,
                 days={day: str(units) for day, units in sorted(days.items())},
             )
             for key, days in sorted(page.lines.items())
@@ -125,6 +128,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
                 share=key.share or None,
                 stage=key.stage or None,
                 reason=key.reason or None,
+                revision=key.revision or None,
             )
             for key, amount in sorted(page.unpriced.items())
         ],
@@ -140,16 +144,14 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
             for claim, users in sorted(page.uses.items())
         ]
         or None,
+        revisions={name: rfc3339(since) for name, since in sorted(page.revisions.items())} or None,
         lost=page.lost or None,
         carried=Carried(
             usage=_texts(page.past.usage),
             cost=_texts(page.past.cost),
             estimated=str(page.past.estimated),
-            stages={
-                stage: CarriedStage(usage=_texts(carried.usage), cost=str(carried.cost))
-                for stage, carried in sorted(page.past.stages.items())
-            }
-            or None,
+            stages=_part_texts(page.past.stages) or None,
+            revisions=_part_texts({name or OTHER: part for name, part in page.past.revisions.items()}) or None,
             estimates=_texts(page.past.estimates) or None,
             unpriced=_texts(page.past.unpriced) or None,
         ),
@@ -179,6 +181,14 @@ def _use(text: str) -> Use:
 def _use_text(use: Use) -> str:
     end = rfc3339(use.end) + ("" if use.told else VANISHED) if use.end else LASTS
     return f"{rfc3339(use.start)}/{end}"
+
+
+def _parts(carried: Mapping[str, CarriedPart] | None) -> dict[str, PartSum]:
+    return {name: PartSum(_fractions(part.usage), Fraction(part.cost)) for name, part in (carried or {}).items()}
+
+
+def _part_texts(parts: Mapping[str, PartSum]) -> dict[str, CarriedPart]:
+    return {name: CarriedPart(usage=_texts(part.usage), cost=str(part.cost)) for name, part in sorted(parts.items())}
 
 
 def _fractions(texts: Mapping[str, str]) -> dict[str, Fraction]:

@@ -1,4 +1,4 @@
-"""Exact sums of lines and unpriced spans: by item, by stage, by reason of an estimate.
+"""Exact sums of lines and unpriced spans: by item, by stage, by revision, by reason of an estimate.
 
 GPU-seconds are those of whole GPUs: seconds of a part count with their share, so sums of them are fractions.
 A stage's cost is that of its compute and storage; labour and operations belong to no stage.
@@ -6,12 +6,12 @@ A stage's cost is that of its compute and storage; labour and operations belong 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 
 from modelmeter.meter import cost
 from modelmeter.meter.holding import GPU, share_of
-from modelmeter.meter.page import LineKey, SpanKey, StageSum
+from modelmeter.meter.page import LineKey, PartSum, SpanKey
 
 Lines = Mapping[LineKey, Mapping[str, int]]
 Spans = Mapping[SpanKey, int]
@@ -25,12 +25,12 @@ def plus(left: Mapping[str, Fraction], right: Mapping[str, Fraction]) -> dict[st
     return total
 
 
-def plus_stages(left: Mapping[str, StageSum], right: Mapping[str, StageSum]) -> dict[str, StageSum]:
-    """The sum of two, stage by stage."""
+def plus_parts(left: Mapping[str, PartSum], right: Mapping[str, PartSum]) -> dict[str, PartSum]:
+    """The sum of two, part by part."""
     total = dict(left)
-    for stage, more in right.items():
-        so_far = total.get(stage, StageSum())
-        total[stage] = StageSum(plus(so_far.usage, more.usage), so_far.cost + more.cost)
+    for name, more in right.items():
+        so_far = total.get(name, PartSum())
+        total[name] = PartSum(plus(so_far.usage, more.usage), so_far.cost + more.cost)
     return total
 
 
@@ -53,14 +53,24 @@ def by_reason(lines: Lines, spans: Spans | None = None) -> dict[str, Fraction]:
     )
 
 
-def by_stage(lines: Lines, spans: Spans | None = None) -> dict[str, StageSum]:
+def by_stage(lines: Lines, spans: Spans | None = None) -> dict[str, PartSum]:
     """Usage and cost of each stage other than serving."""
-    stages: dict[str, StageSum] = {}
+    return _parts(lines, spans, lambda key: key.stage or None)
+
+
+def by_revision(lines: Lines, spans: Spans | None = None) -> dict[str, PartSum]:
+    """Compute of serving, usage and cost, of each revision; "" has what is of none."""
+    return _parts(lines, spans, lambda key: key.revision if key.item in cost.COMPUTE and not key.stage else None)
+
+
+def _parts(lines: Lines, spans: Spans | None, part_of: Callable[[LineKey | SpanKey], str | None]) -> dict[str, PartSum]:
+    parts: dict[str, PartSum] = {}
     for key, seconds in _of_both(lines, spans):
-        if key.stage:
+        part = part_of(key)
+        if part is not None:
             priced = cost.line_amount(key, lines[key]) if isinstance(key, LineKey) else cost.ZERO
-            stages = plus_stages(stages, {key.stage: StageSum({key.item: seconds}, priced)})
-    return stages
+            parts = plus_parts(parts, {part: PartSum({key.item: seconds}, priced)})
+    return parts
 
 
 def _of_both(lines: Lines, spans: Spans | None) -> Iterator[tuple[LineKey | SpanKey, Fraction]]:

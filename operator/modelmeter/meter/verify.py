@@ -13,6 +13,7 @@ from modelmeter.meter import inference, publish
 from modelmeter.meter.account import Facts, check, live_page
 from modelmeter.meter.ledger import carry
 from modelmeter.meter.page import Page, Past, month_end, month_of, month_start
+from modelmeter.meter.revisions import fold
 from modelmeter.meter.stored import from_spec
 
 AMOUNTS = ("compute", "storage", "labour", "operations", "total")
@@ -36,7 +37,7 @@ def verify_pages(specs: Sequence[CostStatementSpec]) -> Iterator[str]:
             yield f"{after.month}: follows {before.month}; the statements between are not there"
         if not before.closed or before.ended:
             yield f"{before.month}: is not closed, or is the last, though {after.month} follows"
-        if _without_zeros(carry(before)) != _without_zeros(after.past):
+        if _comparable(carry(before), after.past) != _comparable(after.past, after.past):
             yield f"{after.month}: what it carries is not the sum of {before.month} and all before"
         yield from _verify_tally(before, after)
 
@@ -90,10 +91,11 @@ def _verify_cost(shown: Page, facts: Facts, cost: Cost) -> Iterator[str]:
         yield f"status.cost.month: {cost.month.total}, by the ledger {right.month.total}"
 
 
-def _without_zeros(past: Past) -> Past:
-    """The same, however it is written down: a sum of 0 may stand there or not."""
+def _comparable(past: Past, named: Past) -> Past:
+    """The same, however it is written down: a sum of 0 may stand there or not, and a revision's have lost its name."""
     return replace(
         past,
+        revisions=fold(past.revisions, named.revisions.keys() - {""}),
         usage={item: units for item, units in past.usage.items() if units},
         cost={category: amount for category, amount in past.cost.items() if amount},
         unpriced={item: units for item, units in past.unpriced.items() if units},

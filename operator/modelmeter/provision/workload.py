@@ -7,15 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from modelmeter.api.names import GROUP, METERING_FINALIZER
+from modelmeter.api.names import GROUP, METERING_FINALIZER, TEMPLATE_HASH
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.provision.config_map import model_json
 from modelmeter.provision.labels import labels, metadata, selector_labels
 from modelmeter.provision.pod import pod_spec
 from modelmeter.provision.track import STABLE, Track
 
-TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
-"""Annotation on the Deployment and its pods: what their spec was made of, the loader's image apart."""
 LOADER_IMAGE: Final = f"{GROUP}/loader-image"
 
 PROGRESS_DEADLINE_SECONDS: Final = 1800
