@@ -34,6 +34,7 @@ ENDINGS: Final = (
     "stays",
 )
 NODES: Final = 3
+REVISIONS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class PodStory:
     """A pod of the same name follows as soon as the name is free."""
     resized: int | None = None
     """After so many seconds its cores double in place."""
+    revision: int = 0
+    """Of the model; 0: it is labelled by hand and has none."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,7 @@ pods = st.builds(
     claim=st.one_of(st.none(), st.integers(0, 1)),
     replaced=st.booleans(),
     resized=st.one_of(st.none(), st.none(), st.integers(60, SPAN)),
+    revision=st.integers(0, REVISIONS),
 )
 
 claims = st.builds(

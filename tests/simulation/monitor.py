@@ -75,6 +75,7 @@ def read(server: Server) -> Answer:
         assert all(units == 0 for item, units in found.usage.items() if item not in carried)
         costs = {category: Fraction(amount) for category, amount in spec["carried"]["cost"].items()}
         assert all(costs.get(category, 0) == amount for category, amount in found.cost.items())
+        assert _carried(spec) == {name: amount for name, amount in found.revisions.items() if amount}
         assert Fraction(spec["carried"]["estimated"]) == estimated
         estimated += _post(spec, found)
     assert [page["spec"]["closed"] for page in pages] == [True] * len(pages)
@@ -82,6 +83,8 @@ def read(server: Server) -> Answer:
         seconds = _seconds(span["from"], span["to"]) * int(span["amount"])
         found.usage[span["item"]] = found.usage.get(span["item"], 0) + seconds
         found.unpriced[span["item"]] = found.unpriced.get(span["item"], 0) + seconds
+        if span["item"] != "storage":
+            found.count(span.get("revision", ""), span["item"], seconds)
     return found
 
 
@@ -107,8 +110,20 @@ def _post(spec: Object, found: Answer) -> Fraction:
         category = item if rest else "storage" if item == "storage" else "compute"
         cost = Fraction(line["unitPrice"]) * units / (PERIODS[line["per"]] if rest else ONE_PRICED_UNIT[item])
         found.cost[category] = found.cost.get(category, Fraction(0)) + cost
+        if category == "compute":
+            found.count(line.get("revision", ""), item, units)
+            found.count(line.get("revision", ""), "cost", cost)
         estimated += cost if line["certainty"] == "estimated" else 0
     return estimated
+
+
+def _carried(spec: Object) -> dict[str, Fraction]:
+    """What a page carries of revisions, in the oracle's words."""
+    found = Answer()
+    for revision, part in spec["carried"].get("revisions", {}).items():
+        for what, amount in {**part["usage"], "cost": part["cost"]}.items():
+            found.count(revision, what, Fraction(amount))
+    return {name: amount for name, amount in found.revisions.items() if amount}
 
 
 def _seconds(start: str, end: str) -> int:

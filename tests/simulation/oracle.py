@@ -22,6 +22,7 @@ class Held:
     sizes: list[tuple[datetime, dict[str, int]]]
     profile: dict[str, str]
     end: datetime | None = None
+    revision: str = ""
 
     def pieces(self) -> Iterator[tuple[datetime, datetime, dict[str, int]]]:
         """Half-open pieces in which the size is the same."""
@@ -62,6 +63,13 @@ class Answer:
     usage: dict[str, int] = field(default_factory=dict)
     unpriced: dict[str, int] = field(default_factory=dict)
     cost: dict[str, Fraction] = field(default_factory=dict)
+    revisions: dict[str, Fraction] = field(default_factory=dict)
+    """Compute of each revision: "REVISION ITEM" to unit-seconds, "REVISION cost" to what they cost."""
+
+    def count(self, revision: str, what: str, amount: Fraction | int) -> None:
+        """Add to a revision."""
+        name = f"{revision or 'other'} {what}"
+        self.revisions[name] = self.revisions.get(name, Fraction(0)) + amount
 
 
 def answer(truth: Truth) -> Answer:
@@ -70,7 +78,7 @@ def answer(truth: Truth) -> Answer:
     for held in truth.held.values():
         for start, end, amounts in held.pieces():
             for item, amount in amounts.items():
-                _use(truth, found, item, amount, held.profile, start, end)
+                _use(truth, found, item, amount, held, start, end)
     assert truth.deleted is not None
     edges = [since for since, _ in truth.overheads[1:]] + [truth.deleted]
     for (since, items), until in zip(truth.overheads, edges, strict=True):
@@ -80,15 +88,15 @@ def answer(truth: Truth) -> Answer:
     return found
 
 
-def _use(
-    truth: Truth, found: Answer, item: str, amount: int, profile: dict[str, str], start: datetime, end: datetime
-) -> None:
+def _use(truth: Truth, found: Answer, item: str, amount: int, held: Held, start: datetime, end: datetime) -> None:
     found.usage[item] = found.usage.get(item, 0) + amount * _seconds(start, end)
+    if item in ("gpu", "cpu", "memory"):
+        found.count(held.revision, item, amount * _seconds(start, end))
     if item == "replica":
         return
     edges = sorted({start, end, *(rate.valid for rate in truth.rates if start < rate.valid < end)})
     for low, high in pairwise(edges):
-        rate = _best(truth.rates, item, profile, low)
+        rate = _best(truth.rates, item, held.profile, low)
         seconds = amount * _seconds(low, high)
         if rate is None:
             found.unpriced[item] = found.unpriced.get(item, 0) + seconds
@@ -96,6 +104,8 @@ def _use(
             category = "storage" if item == "storage" else "compute"
             cost = rate.price * seconds / ONE_PRICED_UNIT[item]
             found.cost[category] = found.cost.get(category, Fraction(0)) + cost
+            if category == "compute":
+                found.count(held.revision, "cost", cost)
 
 
 def _best(rates: list[Rate], item: str, profile: dict[str, str], at: datetime) -> Rate | None:

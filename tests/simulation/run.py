@@ -172,7 +172,7 @@ class Result:
         in_time = sum(run.told_in_time() for run in self.runs) if self.undisturbed else 0
         within = in_time <= self.counted and (self.counted <= told or not self.tells_runs_apart)
         counts = [] if within else [f"{self.counted} requests of {in_time} to {told} told"]
-        parts = ("usage",) if self.uncaptured else ("usage", "unpriced", "cost")
+        parts = ("usage",) if self.uncaptured else ("usage", "unpriced", "cost", "revisions")
         return counts + [
             f"{part} {name}: {ledger.get(name, 0)} on the ledger, {truth.get(name, 0)} in truth"
             for part in parts

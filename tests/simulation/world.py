@@ -26,6 +26,8 @@ LABELS: Final = {
 }
 """As on what the operator makes: the last page waits for it."""
 METERING: Final = "modelmeter.dev/metering"
+REVISION: Final = "modelmeter.dev/template-hash"
+PROFILE: Final = "modelmeter.dev/price-profile"
 PROTECTION: Final = "kubernetes.io/pvc-protection"
 FOREGROUND: Final = "foregroundDeletion"
 GRACE_SECONDS: Final = 30
@@ -326,7 +328,8 @@ class World:
             while Key("pods", NAMESPACE, name) in self._server.objects:
                 await asyncio.sleep(1)
             if not self._over.is_set():
-                await self._one_pod(name, PodStory(0, 0, 600, "finished", 0, story.gpus, node=story.node))
+                follower = PodStory(0, 0, 600, "finished", 0, story.gpus, node=story.node, revision=story.revision)
+                await self._one_pod(name, follower)
 
     async def _one_pod(self, name: str, story: PodStory) -> None:
         key = Key("pods", NAMESPACE, name)
@@ -350,8 +353,15 @@ class World:
         if story.gpus:
             requests["nvidia.com/gpu"] = str(story.gpus)
         volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}] if claim else []
+        revision = {REVISION: f"{story.revision:016x}"} if story.revision else {}
         return {
-            "metadata": {"namespace": NAMESPACE, "name": name, "labels": dict(LABELS), "finalizers": [METERING]},
+            "metadata": {
+                "namespace": NAMESPACE,
+                "name": name,
+                "labels": dict(LABELS),
+                "annotations": revision,
+                "finalizers": [METERING],
+            },
             "spec": {
                 "restartPolicy": RESTART_POLICIES.get(story.ending, "Always"),
                 "containers": [{"name": "triton", "resources": {"requests": requests}}],
@@ -377,7 +387,8 @@ class World:
         if story.gpus:
             amounts["gpu"] = story.gpus
         now = self._server.now()
-        self.truth.held[uid] = Held(now, [(now, amounts)], PROFILES[story.node])
+        revision = f"{story.revision:016x}" if story.revision else ""
+        self.truth.held[uid] = Held(now, [(now, amounts)], PROFILES[story.node], revision=revision)
         return node
 
     async def _running(self, key: Key, uid: str, story: PodStory) -> bool:
@@ -508,7 +519,7 @@ class World:
         self._ends(key, held)
         await asyncio.sleep(min(story.reported, 900))
         metadata = self._server.read(key)["metadata"]
-        if "annotations" not in metadata:
+        if PROFILE not in metadata["annotations"]:
             self.uncaptured.add(metadata["uid"])
         self._server.delete(Key("nodes", "", node))
         await asyncio.sleep(COLLECT_SECONDS)
