@@ -13,6 +13,7 @@ from typing import Any
 from tests.cluster.cluster import Cluster
 
 GPU = "nvidia.com/gpu"
+REVISION = "modelmeter.dev/template-hash"
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Seen:
 
     name: str
     gpus: int
+    revision: str
     scheduled: datetime | None = None
     finished: datetime | None = None
     deleting: bool = False
@@ -54,13 +56,18 @@ class PodWatcher:
 
     def gpu_seconds(self, until: datetime | None = None) -> int:
         """Sum of GPUs x (end - scheduled) of all pods, up to a moment; a running pod needs that moment."""
-        total = 0
+        return sum(self.by_revision(until).values())
+
+    def by_revision(self, until: datetime | None = None) -> dict[str, int]:
+        """The same, of each revision of which a pod had a node by then."""
+        total: dict[str, int] = {}
         for seen in self.pods.values():
             if seen.scheduled is None or (until is not None and seen.scheduled >= until):
                 continue
             end = min((moment for moment in (seen.finished, until) if moment is not None), default=None)
             assert end is not None, f"{seen.name} has not ended"
-            total += seen.gpus * round((end - seen.scheduled).total_seconds())
+            seconds = seen.gpus * round((end - seen.scheduled).total_seconds())
+            total[seen.revision] = total.get(seen.revision, 0) + seconds
         return total
 
     def _read(self) -> None:
@@ -77,7 +84,8 @@ class PodWatcher:
 
     def _note(self, kind: str, pod: dict[str, Any]) -> None:
         gpus = sum(int(c["resources"].get("requests", {}).get(GPU, 0)) for c in pod["spec"]["containers"])
-        seen = self.pods.setdefault(pod["metadata"]["uid"], Seen(pod["metadata"]["name"], gpus))
+        revision = pod["metadata"].get("annotations", {}).get(REVISION, "")
+        seen = self.pods.setdefault(pod["metadata"]["uid"], Seen(pod["metadata"]["name"], gpus, revision))
         for condition in pod["status"].get("conditions", []):
             if condition["type"] == "PodScheduled" and condition["status"] == "True":
                 seen.scheduled = datetime.fromisoformat(condition["lastTransitionTime"])

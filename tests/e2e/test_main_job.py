@@ -58,6 +58,8 @@ def check_status(user: User, watcher: PodWatcher, name: str = NAME) -> dict[str,
     status = user.wait_as_of(name, quiet)
     as_of = datetime.fromisoformat(status["cost"]["asOf"])
     assert int(status["usage"]["gpuSeconds"]) == watcher.gpu_seconds(until=as_of)
+    revisions = {part["revision"]: int(part["gpuSeconds"]) for part in status["usage"]["byRevision"]}
+    assert revisions == watcher.by_revision(until=as_of)
     return status
 
 
@@ -95,6 +97,7 @@ def test_the_main_job(
     user.wait_ready(NAME, "1/1")
     user.wait("the ended pods' release", lambda: len(user.list("pods")) == 1)
     shown = check_status(user, watcher)
+    assert len(shown["usage"]["byRevision"]) == 2
     assert "unpriced" not in shown["cost"], shown["cost"]
 
     user.kubectl("delete", MODELS, NAME, "--wait=false")

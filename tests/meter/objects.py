@@ -78,6 +78,16 @@ class PodBuilder:
         self._metadata["labels"]["modelmeter.dev/model"] = model
         return self
 
+    def labelled(self, name: str, value: str) -> Self:
+        """With one more label."""
+        self._metadata["labels"][name] = value
+        return self
+
+    def annotated(self, name: str, value: str) -> Self:
+        """With one more annotation."""
+        self._metadata["annotations"][name] = value
+        return self
+
     def stage(self, stage: str) -> Self:
         """Labelled with a stage."""
         self._metadata["labels"]["modelmeter.dev/stage"] = stage

@@ -9,15 +9,16 @@ from fractions import Fraction
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from modelmeter.api.cost_statement import Overhead
+from modelmeter.api.cost_statement import MAX_REVISIONS, Overhead
 from modelmeter.meter import cost
 from modelmeter.meter.account import Facts, account, live_page
 from modelmeter.meter.holding import GPU, REPLICA, Holding
 from modelmeter.meter.ledger import Terms, carry
-from modelmeter.meter.page import Page, first_page
+from modelmeter.meter.page import Page, PartSum, first_page
 from modelmeter.meter.prices import Tariff
 from modelmeter.meter.publish import totals
 from modelmeter.meter.stored import from_spec, to_spec
+from modelmeter.meter.verify import verify_pages
 from tests.meter.builders import L4, MODEL, book, seconds_of
 
 BEGIN = datetime(2026, 11, 29, 20, tzinfo=UTC)
@@ -41,6 +42,7 @@ class Pod:
     start: int
     end: int
     gpus: int
+    revision: str
     released: int | None = None
 
     def seen_at(self, moment: int) -> Holding | None:
@@ -48,7 +50,9 @@ class Pod:
         if moment < self.start or (self.released is not None and moment >= self.released):
             return None
         end = self.end if self.end <= moment else None
-        return Holding(self.uid, _at(self.start), None if end is None else _at(end), {GPU: self.gpus, REPLICA: 1}, L4)
+        until = None if end is None else _at(end)
+        amounts = {GPU: self.gpus, REPLICA: 1}
+        return Holding(self.uid, _at(self.start), until, amounts, L4, revision=self.revision)
 
 
 @dataclass
@@ -77,7 +81,10 @@ steps = st.lists(
     ),
     max_size=12,
 )
-pods = st.lists(st.tuples(st.integers(0, 2 * DAY_SECONDS), st.integers(0, DAY_SECONDS), st.integers(1, 4)), max_size=6)
+pods = st.lists(
+    st.tuples(st.integers(0, 2 * DAY_SECONDS), st.integers(0, DAY_SECONDS), st.integers(1, 4), st.integers(0, 8)),
+    max_size=9,
+)
 
 
 def _at(seconds: int) -> datetime:
@@ -92,6 +99,7 @@ def _pass(books: Books, world: list[Pod], now: int, view: int, crash: str = "", 
         return
     books.closed += [_stored(page) for page in outcome.closed]
     books.open = _stored(outcome.page)
+    assert len(books.open.revisions) <= MAX_REVISIONS
     if crash == "after":
         return
     for pod in world:
@@ -115,9 +123,12 @@ def _true_cost(pod: Pod) -> Fraction:
 
 @settings(max_examples=400, deadline=None)
 @given(pods, steps)
-@example([(48292, 2, 1)], [Step(15893, 0, ""), Step(32400, 2, "")])  # seen only after T passed its start, asked at T
-def test_any_history_is_exact(drawn: list[tuple[int, int, int]], drawn_steps: list[Step]) -> None:
-    world = [Pod(f"uid-{index}", start, start + length, gpus) for index, (start, length, gpus) in enumerate(drawn)]
+@example([(48292, 2, 1, 0)], [Step(15893, 0, ""), Step(32400, 2, "")])  # seen only after T passed its start, asked at T
+def test_any_history_is_exact(drawn: list[tuple[int, int, int, int]], drawn_steps: list[Step]) -> None:
+    world = [
+        Pod(f"uid-{index}", start, start + length, gpus, f"{revision:016x}" if revision else "")
+        for index, (start, length, gpus, revision) in enumerate(drawn)
+    ]
     books = Books(first_page(MODEL, BEGIN))
     books.open = replace(books.open, overheads=(LABOUR,))
     now = view = 0
@@ -140,6 +151,17 @@ def test_any_history_is_exact(drawn: list[tuple[int, int, int]], drawn_steps: li
     assert life.cost.get("compute", cost.ZERO) == sum(map(_true_cost, world), cost.ZERO)
     assert life.cost["labour"] == Fraction("12.5") * (end + 1) / 3600
     assert life.estimated == 0
+    parts = life.revisions.values()
+    assert all(units >= 0 for part in parts for units in part.usage.values())
+    assert sum((part.usage.get(GPU, cost.ZERO) for part in parts), cost.ZERO) == life.usage.get(GPU, 0)
+    assert sum((part.cost for part in parts), cost.ZERO) == life.cost.get("compute", cost.ZERO)
+    revisions = {pod.revision for pod in world} - {""}
+    for revision in revisions if len(revisions) <= MAX_REVISIONS else ():
+        own = [pod for pod in world if pod.revision == revision]
+        part = life.revisions.get(revision, PartSum())
+        assert part.usage.get(GPU, 0) == sum(pod.gpus * (pod.end - pod.start) for pod in own)
+        assert part.cost == sum(map(_true_cost, own), cost.ZERO)
+    assert list(verify_pages([to_spec(page, totals(page)) for page in (*books.closed, books.open)])) == []
 
 
 def _held(world: list[Pod], now: int) -> tuple[Holding, ...]:

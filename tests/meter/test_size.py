@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from modelmeter.api.cost_statement import Overhead
+from modelmeter.api.cost_statement import MAX_REVISIONS, Overhead
 from modelmeter.meter import publish
 from modelmeter.meter.account import AT_ONCE, Facts, account
 from modelmeter.meter.holding import GPU, REPLICA, STORAGE, Holding, Profile
@@ -32,7 +32,7 @@ def uid(number: int) -> str:
     return f"{number:08x}-0000-4000-8000-{number:012x}"
 
 
-def test_a_month_of_31_days_with_20_rates_and_100_pods_is_small() -> None:
+def test_a_month_of_31_days_with_20_rates_100_pods_and_many_revisions_is_small() -> None:
     prices = Tariff(
         book(
             *(
@@ -50,6 +50,7 @@ def test_a_month_of_31_days_with_20_rates_and_100_pods_is_small() -> None:
             None,
             {GPU: 1, "cpu": 4000, "memory": 2**34, REPLICA: 1},
             L4._replace(instance_type=f"g6.{n % 5}"),
+            revision=f"{n // 10:016x}",
         )
         for n in range(100)
     ]
@@ -62,6 +63,7 @@ def test_a_month_of_31_days_with_20_rates_and_100_pods_is_small() -> None:
         sheet = advance(sheet, [*pods, *claims], OCTOBER + timedelta(days=day), prices)
     assert len({key.rate for key in sheet.lines if key.rate}) == 20
     assert all(len(days) == 31 for days in sheet.lines.values())
+    assert len({key.revision for key in sheet.lines if key.item == GPU}) == MAX_REVISIONS + 1
     assert size(sheet) < LARGEST
 
 

@@ -15,11 +15,13 @@ from modelmeter.control.accounts import Account
 from modelmeter.control.metering import Metering
 from modelmeter.errors import ClusterError, Conflict
 from modelmeter.meter import account as pure
-from modelmeter.meter import inference
+from modelmeter.meter import inference, ledger
 from modelmeter.meter.counting import Tally
+from modelmeter.meter.holding import Holding
 from modelmeter.meter.page import Page
 
 _advance, _store, _write, _post = pure.advance, Metering._store, Statements.write, inference.post
+_named = ledger.named
 
 
 def releasing_before_persisting() -> AbstractContextManager[Any]:
@@ -92,6 +94,15 @@ def counting_from_zero() -> AbstractContextManager[Any]:
     return patch.object(inference, "post", post)
 
 
+def losing_revisions() -> AbstractContextManager[Any]:
+    """A pod that is settled before the page was advanced is of no revision."""
+
+    def named(page: Page, held: Iterable[Holding]) -> Page:
+        return _named(page, [one for one in held if one.end is None])
+
+    return patch.object(ledger, "named", named)
+
+
 def _believing(kind: type[ClusterError]) -> Callable[..., Any]:
     async def write(self: Statements, spec: CostStatementSpec, known: Stored | None) -> Stored:
         try:
@@ -112,4 +123,5 @@ MUTATIONS: Final = (
     dropping_open,
     overwriting,
     counting_from_zero,
+    losing_revisions,
 )

@@ -95,7 +95,7 @@ class Usage(Struct):
         list[RevisionUsage],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]}),
     ] = []
-    """Compute of serving by revision: the latest five, the newest first, then all others together."""
+    """Compute of serving by revision: the latest four, the newest first, then all others together."""
     estimated: Annotated[
         list[EstimatedUsage],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}),

@@ -99,7 +99,7 @@ def _stage(metadata: Metadata) -> str:
 def _revision(metadata: Metadata) -> str:
     """The revision of a pod that serves; empty where it has none, or one that cannot be."""
     revision = metadata.annotations.get(TEMPLATE_HASH, "")
-    return revision if not _stage(metadata) and re.match(REVISION, revision) else ""
+    return revision if not _stage(metadata) and re.fullmatch(REVISION, revision) else ""
 
 
 def to_be_noted(pod: Pod) -> bool:
