@@ -154,3 +154,16 @@ def test_a_pod_whose_devices_are_not_known_is_posted_later(since: float, posted:
     sharing, _, _ = sharing_of(waiting)
     held = sharing.holding(waiting)
     assert (held is not None) == posted
+
+
+def test_who_uses_a_claim_by_a_note_that_the_watch_has_yet_to_show_uses_it_until_it_is_gone() -> None:
+    bare = pod("pod-a").of("a").on("n", at(HOUR)).uses_claim("claim").build()
+    server = Lists(node("n"), bare)
+    view = View(server, lambda *_: None, lambda *_: None)  # type: ignore[arg-type]
+    asyncio.run(view.list())
+    answer = msgspec.structs.replace(bare.metadata, resource_version="7")
+    view.noted(answer, LIVE.build().metadata.annotations)
+    assert [user.metadata.uid for user in view.devices.users("claim")] == ["pod-a"]
+    server.replace(node("n"))
+    asyncio.run(view.list())
+    assert list(view.devices.users("claim")) == []

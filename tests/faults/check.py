@@ -16,13 +16,15 @@ STATUS_KEYS = {GPU: "gpuSeconds", REPLICA: "replicaSeconds", STORAGE: "storageBy
 
 
 def posted(pages: list[dict[str, object]]) -> Used:
-    """Unit-seconds on all of a model's pages, by item and unit price."""
+    """Unit-seconds on all of a model's pages, by item, unit price and revision."""
     sums: Used = Counter()
     for page in pages:
         for line in page["lines"]:  # type: ignore[attr-defined]
             if line["item"] in (GPU, REPLICA, STORAGE):
-                key = (line["item"], line.get("unitPrice", "") if line["item"] != REPLICA else "")
-                sums[key] += sum(int(units) for units in line["days"].values())
+                price = line.get("unitPrice", "") if line["item"] != REPLICA else ""
+                sums[line["item"], price, line.get("revision", "")] += sum(
+                    int(units) for units in line["days"].values()
+                )
     return Counter({key: units for key, units in sums.items() if units})
 
 
@@ -107,7 +109,7 @@ def _ledger(world: World) -> Iterator[str]:
         left, right = posted(pages), world.oracle.used(name)
         for key in sorted({*left, *right}):
             if left[key] != right[key]:
-                yield f"statement of {name}: {key[0]} at {key[1] or '-'}: {left[key]}, the oracle says {right[key]}"
+                yield f"statement of {name}: {key}: {left[key]}, the oracle says {right[key]}"
 
 
 def _pods(world: World) -> Iterator[str]:

@@ -15,8 +15,8 @@ GIB: Final = 1024**3
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 GPU, REPLICA, STORAGE = "gpu", "replica", "storage"
 
-Used = Counter[tuple[str, str]]
-"""(item, unit price) to unit-seconds: GPU-seconds, replica-seconds, byte-seconds."""
+Used = Counter[tuple[str, str, str]]
+"""(item, unit price, the model's revision) to unit-seconds: GPU-seconds, replica-seconds, byte-seconds."""
 
 
 class Unended(Exception):
@@ -37,14 +37,15 @@ class Oracle:
             span = _span(pod, _scheduled(pod), finished(pod.last), until)
             if span:
                 start, end = span
-                sums[REPLICA, ""] += _seconds(start, end)
+                revision = pod.last["metadata"]["annotations"]["modelmeter.dev/template-hash"]
+                sums[REPLICA, "", revision] += _seconds(start, end)
                 for price, first, last in self._steps(start, end):
-                    sums[GPU, price] += _gpus(pod.last) * _seconds(first, last)
+                    sums[GPU, price, revision] += _gpus(pod.last) * _seconds(first, last)
         for claim in self.journal.all("persistentvolumeclaims", model):
             size = claim.last["status"].get("capacity", {}).get("storage")
             span = _span(claim, _bound(claim) if size else None, self._freed(claim), until)
             if span:
-                sums[STORAGE, "0"] += int(size.removesuffix("Gi")) * GIB * _seconds(*span)
+                sums[STORAGE, "0", ""] += int(size.removesuffix("Gi")) * GIB * _seconds(*span)
         return +sums
 
     def spans(self, model: str) -> Iterator[str]:
@@ -69,7 +70,7 @@ class Oracle:
 def of_items(used: Used) -> dict[str, int]:
     """Sums without regard to the price."""
     sums = {GPU: 0, REPLICA: 0, STORAGE: 0}
-    for (item, _), units in used.items():
+    for (item, *_), units in used.items():
         sums[item] += units
     return sums
 
