@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modelmeter.api.base import Struct
 from modelmeter.api.benchmark import Performance
+from modelmeter.api.cost_statement import MAX_REVISIONS
 from modelmeter.api.scalars import Amount, Instant, Integer, Month
 
 
@@ -93,7 +94,10 @@ class Usage(Struct):
     """The same by stage: serving first."""
     by_revision: Annotated[
         list[RevisionUsage],
-        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]}),
+        Field(
+            max_length=MAX_REVISIONS + 1,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]},
+        ),
     ] = []
     """Compute of serving by revision: the latest four, the newest first, then all others together."""
     estimated: Annotated[
