@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from modelmeter.api.cost_statement import ModelRef
-from modelmeter.api.names import LEDGER_FINALIZER
+from modelmeter.api.names import LEDGER_FINALIZER, TEMPLATE_HASH
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.provisioning import LEFT_RETRY_SECONDS, Provisioning
