@@ -10,7 +10,8 @@ LABEL_MODEL = f"{GROUP}/model"
 """On every metered pod and claim: the name of its ModelDeployment."""
 
 LABEL_STAGE = f"{GROUP}/stage"
-"""On pods and claims: the stage of the model's life that they serve; without it: serving."""
+"""On pods and claims: the stage of the model's life that they serve; without it: SERVING."""
+SERVING = "serving"
 
 LABEL_MODEL_UID = f"{GROUP}/model-uid"
 """The UID of the ModelDeployment: a new one of the same name is another model."""

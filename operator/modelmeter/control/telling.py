@@ -16,7 +16,7 @@ from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import pod_facts
 from modelmeter.provision.checks import LOADED, LOADING, MODEL_AVAILABLE, PROBLEMS, READY
-from modelmeter.provision.loading import outcome
+from modelmeter.provision.loaded import outcome
 from modelmeter.provision.workload import template_hash
 
 TELL_AGAIN: Final = timedelta(minutes=10)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from modelmeter.api.cost_statement import REVISION
-from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER, TEMPLATE_HASH
+from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER, SERVING, TEMPLATE_HASH
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
 from modelmeter.meter.lifetime import (
@@ -27,8 +27,6 @@ from modelmeter.meter.uses import Use, Uses
 
 VOLUME_LOST: Final = "VolumeLost"
 """Reason of an estimate: the volume of a claim is gone."""
-SERVING: Final = "serving"
-"""The stage of what is labelled with none."""
 
 
 def pod_holding(

@@ -7,10 +7,10 @@ from fractions import Fraction
 
 from modelmeter.api.cost_statement import OTHER
 from modelmeter.api.model_deployment_status import RevisionUsage, StageUsage
+from modelmeter.api.names import SERVING
 from modelmeter.api.scalars import rfc3339
 from modelmeter.meter import cost, sums
 from modelmeter.meter.holding import CPU, GPU, MEMORY, STORAGE
-from modelmeter.meter.observe import SERVING
 from modelmeter.meter.page import Page, PartSum, Past
 from modelmeter.meter.sums import Spans
 

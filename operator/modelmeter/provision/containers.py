@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from modelmeter.provision.loading import in_words, loader_report
+from modelmeter.provision.loaded import loader_report
+from modelmeter.provision.loading import in_words
 from modelmeter.provision.observed import Observed, PodFacts
 from modelmeter.provision.pod import LOADER
 from modelmeter.provision.remedies import LOADER_START, TRITON_START, with_remedy

@@ -24,7 +24,7 @@ from modelmeter.provision.checks import (
     SCHEDULED,
     Check,
 )
-from modelmeter.provision.loading import loaded
+from modelmeter.provision.loaded import loaded
 from modelmeter.provision.observed import Observed
 
 
