@@ -78,7 +78,7 @@ async def _model_event(event: kopf.RawEvent, memo: kopf.Memo, **_: Any) -> None:
 
 
 def _alive(memo: kopf.Memo, **_: Any) -> str:
-    if not memo.operator.healthy():
+    if not memo.operator.ticking.healthy():
         # Permanent: kopf would try anything else again, and answer nobody meanwhile.
         raise kopf.PermanentError("the operator's loop does not turn")
     return "ok"

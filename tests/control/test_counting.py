@@ -18,8 +18,7 @@ from modelmeter.api.scalars import rfc3339
 from modelmeter.cluster import statistics
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.clock import Clock
-from modelmeter.control import counting
-from modelmeter.control import operator as operator_module
+from modelmeter.control import counting, ticking
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings
 from modelmeter.control.counting import Counting
@@ -246,9 +245,9 @@ def test_what_is_on_the_page_is_forgotten() -> None:
 
 
 def test_now_and_then_what_was_read_is_written_if_it_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operator_module, "TICK_SECONDS", 0.01)
-    monkeypatch.setattr(operator_module, "SHORTEST_COUNT", timedelta(0))
-    monkeypatch.setattr(operator_module, "REFRESH_PER_MODEL", timedelta(0))
+    monkeypatch.setattr(ticking, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(ticking, "SHORTEST_COUNT", timedelta(0))
+    monkeypatch.setattr(ticking, "REFRESH_PER_MODEL", timedelta(0))
 
     def told(uid: str, *readings: Reading) -> Account:
         account = Account(ModelRef(namespace="team", name=uid, uid=uid), at(0))
@@ -267,7 +266,7 @@ def test_now_and_then_what_was_read_is_written_if_it_is_news(monkeypatch: pytest
         for account in accounts:
             operator.accounts.add(account)
         with suppress(TimeoutError):
-            await asyncio.wait_for(operator._tick(), 0.2)
+            await asyncio.wait_for(operator.ticking.run(), 0.2)
 
     asyncio.run(ticks())
     assert [account.counts_due for account in accounts] == [False, False, True]

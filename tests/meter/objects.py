@@ -8,7 +8,8 @@ from typing import Any, Self
 import msgspec
 
 from modelmeter.api.scalars import rfc3339
-from modelmeter.meter.objects import Node, Pod, ResourceClaim, ResourceSlice
+from modelmeter.meter.device_objects import ResourceClaim, ResourceSlice
+from modelmeter.meter.objects import Node, Pod
 from modelmeter.meter.profiles import Captured, encode
 
 

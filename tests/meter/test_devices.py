@@ -6,10 +6,11 @@ from fractions import Fraction
 
 import pytest
 
+from modelmeter.meter.device_objects import Allocated, Device
 from modelmeter.meter.devices import PRODUCTS_DIFFER, Devices, allocated_devices, claim_names, with_claims
 from modelmeter.meter.holding import GPU, Profile
 from modelmeter.meter.ledger import advance, carry, settle
-from modelmeter.meter.objects import Allocated, Device, Pod
+from modelmeter.meter.objects import Pod
 from modelmeter.meter.observe import pod_holding
 from modelmeter.meter.page import Page
 from modelmeter.meter.profiles import CLAIM_UNKNOWN, Captured

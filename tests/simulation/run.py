@@ -12,8 +12,7 @@ from unittest.mock import patch
 
 from modelmeter.cluster.clock import Clock
 from modelmeter.cluster.paths import path
-from modelmeter.control import counting
-from modelmeter.control import operator as control
+from modelmeter.control import counting, ticking
 from modelmeter.control.operator import Operator
 from modelmeter.errors import ClusterError, Expired
 from modelmeter.handlers import _model_event, memo
@@ -118,7 +117,7 @@ async def live(connection: Connection, clock: Clock, statuses: bool = False, tri
             operator.provisioning.queue.run(1),
             operator.capturing.queue.run(1),
             operator.adopting.queue.run(1),
-            operator._tick(),
+            operator.ticking.run(),
             _models(client, operator),
         ):
             group.create_task(part)
@@ -186,7 +185,7 @@ def play(history: History) -> Result:
     """Act out a history; AssertionError where an invariant breaks, or where it comes to no end."""
     results: list[Result] = []
     with (
-        patch.object(control, "TICK_SECONDS", TICK_SECONDS),
+        patch.object(ticking, "TICK_SECONDS", TICK_SECONDS),
         patch.object(counting, "SHORTEST_READ_SECONDS", READ_SECONDS),
         patch.object(counting, "LONGEST_READ_SECONDS", READ_SECONDS),
     ):

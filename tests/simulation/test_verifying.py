@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from unittest.mock import patch
 
-from modelmeter.control import operator as control
+from modelmeter.control import ticking
 from modelmeter.control.verifying import Report, verify
 from modelmeter.settings import Settings
 from tests.simulation import loop
@@ -53,7 +53,7 @@ def _verify(spoil_statement: Object | None = None, spoil_status: Object | None =
             server.update(MODEL, lambda model: model["status"]["cost"].update(spoil_status))
         reports.append(await verify(client, Clocks(server, ()), Settings()))
 
-    with patch.object(control, "TICK_SECONDS", 600.0):
+    with patch.object(ticking, "TICK_SECONDS", 600.0):
         loop.run(main())
     return reports[0]
 

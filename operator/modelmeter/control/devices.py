@@ -10,9 +10,10 @@ from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.cluster.reflector import Reflector
 from modelmeter.errors import NotFound
+from modelmeter.meter.device_objects import Allocated, Device, ResourceClaim, ResourceSlice
 from modelmeter.meter.devices import Devices as ClaimedDevices
 from modelmeter.meter.devices import allocated_devices
-from modelmeter.meter.objects import Allocated, Bare, Device, Pod, ResourceClaim, ResourceSlice
+from modelmeter.meter.objects import Bare, Pod
 from modelmeter.meter.profiles import captured
 
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from modelmeter.api.names import METERING_FINALIZER
-from modelmeter.api.scalars import instant, rfc3339
+from modelmeter.api.scalars import instant
 from modelmeter.cluster.client import Client
 from modelmeter.cluster.events import about_model, record
 from modelmeter.cluster.statements import Statements, statement_name
@@ -19,9 +18,10 @@ from modelmeter.control.counting import counts_of
 from modelmeter.control.holdings import Holdings
 from modelmeter.control.letting_go import LettingGo
 from modelmeter.control.sharing import Sharing
+from modelmeter.control.unwritten import broken, refused, vanished
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound, UnmeterableError
+from modelmeter.errors import ClusterError, Conflict, LedgerError, NotFound
 from modelmeter.meter import publish
 from modelmeter.meter.account import NO_TARIFF, Facts, live_page
 from modelmeter.meter.account import account as account_for
@@ -44,27 +44,6 @@ MENDED_SECONDS: Final = 30.0
 
 VANISHED: Final = "UsageVanished"
 """Reason of the event about what was let go of before it was counted."""
-
-REMEDIES: Final = {
-    0: "see whether the API server can be reached from the operator",
-    403: "let the operator's ServiceAccount create and update coststatements, and patch pods and claims",
-    404: "apply the CRDs of modelmeter.dev",
-    413: "the statement is too large: remove finished pods that are still listed",
-    422: "the CRDs are of another version than the operator: apply those that came with it",
-}
-
-
-def _refusal(error: ClusterError) -> str:
-    remedy = REMEDIES.get(error.status, "see the API server's own log")
-    said = f"HTTP {error.status}: {error.message}" if error.status else error.message
-    return f"the ledger cannot be written ({said}); no usage is lost, it is posted later; {remedy}"
-
-
-def _breach(account: Account, error: LedgerError) -> str:
-    if isinstance(error, UnmeterableError):
-        return f"{error}; nothing is written or released until it is mended or gone. Please report it"
-    name = account.stored.name if account.stored else statement_name(account.ref, month_of(account.created))
-    return f"{error}; nothing is written or released until CostStatement {name} is mended: see `modelmeter verify`"
 
 
 class Metering:
@@ -145,12 +124,12 @@ class Metering:
         except ClusterError as error:
             account.ledger_failures += 1
             if account.ledger_failures > 1 or not error.passing:
-                account.ledger_error = _refusal(error)
+                account.ledger_error = refused(error)
                 self._changed(uid)
             raise
         except LedgerError as error:
             # Nothing is written and nothing released, so nothing is lost; a person has to look.
-            account.metering_error = _breach(account, error)
+            account.metering_error = broken(account, error)
             log.error("%s/%s: %s", account.ref.namespace, account.ref.name, account.metering_error)
             self.queue.add_later(uid, MENDED_SECONDS)
         self._changed(uid)
@@ -206,10 +185,7 @@ class Metering:
             account.posted(facts.counts.readings)
             account.counts_due = False
         for uid in outcome.vanished:
-            message = (
-                f"pod or claim {uid} vanished uncounted, for somebody took off its finalizer {METERING_FINALIZER};"
-                f" what it used after {rfc3339(page.posted_through)} is not on the ledger"
-            )
+            message = vanished(uid, page.posted_through)
             log.warning("%s/%s: %s", account.ref.namespace, account.ref.name, message)
             await record(self._client, about_model(account.ref), "Warning", VANISHED, message, facts.now)
         return facts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from modelmeter.api.names import LEDGER_FINALIZER
 from modelmeter.api.resources import model_deployment
@@ -34,24 +34,13 @@ from modelmeter.control.publishing import Publishing
 from modelmeter.control.retaining import Retaining
 from modelmeter.control.rollouts import Rollouts
 from modelmeter.control.sharing import Sharing
+from modelmeter.control.ticking import Ticking
 from modelmeter.control.view import View
 from modelmeter.errors import SpecError
-from modelmeter.meter.account import ADVANCE_EVERY
 from modelmeter.meter.objects import Bare, Claim, Pod
-from modelmeter.meter.page import month_end
 from modelmeter.settings import Settings
 
 log = logging.getLogger(__name__)
-
-TICK_SECONDS: Final = 5.0
-SHORTEST_REFRESH: Final = timedelta(seconds=5)
-LONGEST_REFRESH: Final = timedelta(seconds=60)
-REFRESH_PER_MODEL: Final = timedelta(milliseconds=300)
-"""How much each model lengthens the refresh of all: at most 3.3 writes a second while nothing happens."""
-SHORTEST_COUNT: Final = timedelta(seconds=60)
-"""How often a model's counts make a write of their own at the most; many models lengthen that, too."""
-SILENCE: Final = timedelta(seconds=60)
-"""A tick that is older than this means that the operator hangs."""
 
 
 class Operator:
@@ -103,9 +92,7 @@ class Operator:
         self.counting = Counting(self.view, self.belongings, clock, self.metering.count)
         self.guarding = Guarding(self.statements, self.accounts, self.metering.queue.add)
         self.retaining = Retaining(self.statements, self.accounts, clock, settings.retention_months)
-        self._published: dict[str, datetime] = {}
-        self._counted: dict[str, datetime] = {}
-        self._ticked: datetime | None = None
+        self.ticking = Ticking(self.accounts, self.metering, self.publishing, clock)
 
     async def prepare(self, patience_seconds: float | None = None) -> datetime:
         """Know all that exists before anything is written; consistently, for somebody else may have written last.
@@ -140,13 +127,9 @@ class Operator:
                 self.publishing.queue.run(1),
                 self.retaining.run(),
                 self.guarding.run(),
-                self._tick(),
+                self.ticking.run(),
             ):
                 group.create_task(work)
-
-    def healthy(self) -> bool:
-        """Whether the operator's loop still turns."""
-        return self._ticked is not None and self._clock() - self._ticked < SILENCE
 
     def changed(self, body: Mapping[str, Any]) -> None:
         """A ModelDeployment was added or changed; also called again with what is known, and by a watch that is late."""
@@ -192,8 +175,7 @@ class Operator:
         if account.gone:
             left = list(self.belongings.objects(account))
             self.accounts.remove(account)
-            self._published.pop(ref.uid, None)
-            self._counted.pop(ref.uid, None)
+            self.ticking.forget(ref.uid)
             for kind, item in left:
                 self.adopting.changed(self.belongings.owner(item.metadata), kind, item)
         elif LEDGER_FINALIZER in account.finalizers:
@@ -239,22 +221,3 @@ class Operator:
     def _repriced(self) -> None:
         for account in self.accounts:
             self.metering.queue.add(account.ref.uid)
-
-    async def _tick(self) -> None:
-        """What only time brings: fresh figures, an advance of T, a month's end."""
-        while True:
-            now = self._ticked = self._clock()
-            each = REFRESH_PER_MODEL * len(self.accounts)
-            refresh = min(LONGEST_REFRESH, max(SHORTEST_REFRESH, each))
-            for account in self.accounts:
-                uid = account.ref.uid
-                page = account.page
-                if page is None or now - page.posted_through >= ADVANCE_EVERY or now >= month_end(page.month):
-                    self.metering.queue.add(uid)
-                if account.readings and now - self._counted.setdefault(uid, now) >= max(SHORTEST_COUNT, each):
-                    self._counted[uid] = now
-                    self.metering.count(account)
-                if now - self._published.setdefault(uid, now) >= refresh:
-                    self._published[uid] = now
-                    self.publishing.queue.add(uid)
-            await asyncio.sleep(TICK_SECONDS)

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 
 from modelmeter.api.names import LABEL_MODEL
 from modelmeter.api.scalars import quantity
+from modelmeter.meter.device_objects import Allocated, Device, ResourceClaim
 from modelmeter.meter.holding import share_text
-from modelmeter.meter.objects import Allocated, Device, Pod, ResourceClaim
+from modelmeter.meter.objects import Pod
 from modelmeter.meter.profiles import Captured, Parts
 from modelmeter.meter.shares import SHARE_UNKNOWN, WHOLE, Part, mig_part
 
