@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import pytest
 
-from modelmeter.benchmark.load import arrivals, load
-from modelmeter.benchmark.measure import Measured, Plan, measure, outcome
-from modelmeter.benchmark.search import Point
+from modelmeter.benchmark.load import MOST_UNDER_WAY, arrivals, load
+from modelmeter.benchmark.measure import Asked, Measured, Plan, measure, outcome, rows
+from modelmeter.benchmark.search import Point, Step
 from modelmeter.benchmark.texts import mixed
 from modelmeter.errors import BenchmarkError
-from tests.benchmark.queueing import Queueing
+from tests.benchmark.queueing import Batching, Queueing
 from tests.simulation.loop import VirtualLoop, run
 
 MILLI = 1000
@@ -23,13 +23,13 @@ def point(server: Queueing, requests: int, seconds: int, limit: int) -> Point:
     points = []
 
     async def main() -> None:
-        points.append(await load(server.ask, requests, seconds, limit))
+        points.append(await load(server.ask, Step(requests), seconds, limit))
 
     run(main())
     return points[0]
 
 
-def measured(server: Queueing, plan: Plan) -> Measured:
+def measured(server: Asked, plan: Plan) -> Measured:
     """A whole benchmark under virtual time."""
     found = []
 
@@ -43,7 +43,7 @@ def measured(server: Queueing, plan: Plan) -> Measured:
 def test_requests_begin_at_their_times_though_none_is_answered() -> None:
     """With a closed loop each would wait for the one before, and the latencies would all be 3 s."""
     times = arrivals(4, 4)
-    assert times == sorted(times)
+    assert list(times) == sorted(times)
     told = point(Queueing(seconds=3.0), 4, 4, limit=10**9)
     # One worker: the last answer comes when all have been worked on, or later.
     ends, free = [], 0.0
@@ -72,7 +72,7 @@ def test_what_the_load_itself_was_late_with_is_latency_too() -> None:
     points = []
 
     async def main() -> None:
-        points.append(await load(ask, 20, 2, limit=10**9))
+        points.append(await load(ask, Step(20), 2, limit=10**9))
 
     run(main())
     (told,) = points
@@ -98,6 +98,45 @@ def test_the_highest_rate_of_a_known_server_is_found() -> None:
     assert float(told.fails_at_per_second or 0) <= float(told.inferences_per_second or 0) * 1.06
     assert told.batch == "2.00"
     assert (told.failures, told.cut_short, told.client_bound) == (0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("server", "capacity"),
+    [
+        (Queueing(1 / 203), 203),
+        (Queueing(10 / 61, workers=10), 61),
+        # A batch takes longer, the fuller it is: a high latency alone is no queue that only fills.
+        (Batching(16 / 203, 0.5 / 203, most=32), 203),
+    ],
+    ids=["one worker", "ten workers", "batches"],
+)
+def test_a_rate_that_only_fills_a_queue_is_not_found(server: Asked, capacity: int) -> None:
+    """Within 5 s and a limit of 1 s a queue takes a fifth more than is ever answered."""
+    plan = Plan(p95_milliseconds=1000, seconds_per_point=5, most_seconds=600)
+    found = measured(server, plan)
+    told = outcome(found, plan.limit)
+    assert not told.cut_short
+    assert float(told.inferences_per_second or 0) == pytest.approx(capacity, rel=0.05)
+    assert max(point.rounds for point in found.points) > 1
+    assert "-" in [row[-1] for row in rows(found.points, plan.limit)]
+
+
+def test_what_was_too_short_is_no_result() -> None:
+    short, kept = Point(900, 5, 300 * MILLI), Point(500, 5, 40 * MILLI)
+    told = outcome(Measured((kept, short), True), 1000 * MILLI)
+    assert (told.inferences_per_second, told.fails_at_per_second) == ("100.00", None)
+    assert told.cut_short
+
+
+def test_no_more_requests_are_under_way_than_the_load_can_hold() -> None:
+    """They would take its pod's memory, and it would end as if the server could not be measured."""
+    server = Queueing(seconds=60.0)
+    told = point(server, 50_000, 5, limit=10**9)
+    assert server.asked == MOST_UNDER_WAY
+    assert told.crowded
+    assert told.misses(10**9)
+    good = told._replace(requests=40_000, p95=1, crowded=False)
+    assert outcome(Measured((good, told), False), 10**9).client_bound
 
 
 def test_a_limit_below_one_text_s_time_is_kept_by_no_rate() -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from modelmeter.benchmark.search import MOST_PER_SECOND, Point, bracket, next_requests, percentile, rank
+from modelmeter.benchmark.search import MOST_PER_SECOND, Point, Step, bracket, next_step, percentile, rank
 
 LIMIT = 50_000
 SECONDS = 5
@@ -20,8 +20,8 @@ def point(requests: int, keeps: bool, failures: int = 0) -> Point:
 def tried(capacity: int, first: int) -> list[int]:
     """What is planned of a server that keeps the limit up to so many requests a point."""
     points: list[Point] = []
-    while requests := next_requests(points, LIMIT, first, SECONDS):
-        points.append(point(requests, requests <= capacity))
+    while step := next_step(points, LIMIT, first, SECONDS):
+        points.append(point(step.requests, step.requests <= capacity))
     return [entry.requests for entry in points]
 
 
@@ -53,19 +53,44 @@ def test_no_rate_is_tried_that_one_process_cannot_send() -> None:
 
 def test_a_point_with_a_failure_does_not_pass() -> None:
     assert not point(60, keeps=True, failures=1).keeps(LIMIT)
-    assert next_requests([point(60, keeps=True, failures=1)], LIMIT, 60, SECONDS) == 30
+    assert next_step([point(60, keeps=True, failures=1)], LIMIT, 60, SECONDS) == Step(30)
 
 
 def test_a_rate_that_was_spoiled_once_ends_nothing() -> None:
     """60 and 30 fail the first time though 400 would pass: the search climbs back over both."""
     points: list[Point] = []
-    while requests := next_requests(points, LIMIT, 60, SECONDS):
-        spoiled = requests in (60, 30) and all(entry.requests != requests for entry in points)
-        points.append(point(requests, requests <= 400 and not spoiled))
+    while step := next_step(points, LIMIT, 60, SECONDS):
+        spoiled = step.requests in (60, 30) and all(entry.requests != step.requests for entry in points)
+        points.append(point(step.requests, step.requests <= 400 and not spoiled))
     good, bad = bracket(points, LIMIT)
     assert good is not None
     assert bad is not None
     assert 380 <= good.requests <= 400 < bad.requests
+
+
+def test_a_rate_with_a_high_latency_is_tried_for_longer_before_it_counts() -> None:
+    """400 ms times 40 are 16 s, hence 4 rounds of 5 s; a shorter try is neither kept nor missed."""
+    limit = 1_000_000
+    short = Point(60, SECONDS, p95=400_000)
+    assert not short.keeps(limit)
+    assert not short.misses(limit)
+    assert next_step([short], limit, 60, SECONDS) == Step(60, rounds=4)
+    longer = short._replace(p95=500_000, rounds=4)
+    assert longer.keeps(limit)
+    assert bracket([short, longer], limit) == (longer, None)
+    assert next_step([short, longer], limit, 60, SECONDS) == Step(120)
+    # What filled a queue meanwhile is tried for longer still, or misses the limit; the short try was none of the two.
+    assert next_step([short, longer._replace(p95=900_000)], limit, 60, SECONDS) == Step(60, rounds=8)
+    missed = longer._replace(p95=1_000_001)
+    assert next_step([short, missed], limit, 60, SECONDS) == Step(30)
+    assert next_step([Point(30, SECONDS, 1), short, missed], limit, 30, SECONDS) == Step(45)
+
+
+def test_a_rate_that_was_too_short_once_is_still_tried_twice_to_its_end() -> None:
+    limit = 1_000_000
+    short, missed = Point(60, SECONDS, 400_000), Point(60, SECONDS, 1_000_001, rounds=4)
+    assert next_step([Point(59, SECONDS, 1), short, missed], limit, 59, SECONDS) == Step(60)
+    assert next_step([Point(59, SECONDS, 1), short, missed, short, missed], limit, 59, SECONDS) is None
 
 
 def test_a_failing_point_below_a_passing_one_was_noise() -> None:

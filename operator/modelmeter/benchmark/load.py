@@ -6,43 +6,50 @@ A latency counts from the planned time, so what had to wait for something slow, 
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
 
-from modelmeter.benchmark.search import Point, percentile, rank
+from modelmeter.benchmark.search import MICROSECONDS, Point, Step, percentile, rank
 
-MICROSECONDS: Final = 10**6
 LEAD_SECONDS: Final = 0.05
 """Before the first request, so that it is not late from the start."""
+MOST_UNDER_WAY: Final = 4_000
+"""Requests without an answer: each takes 30 KiB here, and the Job's pod has 256 MiB."""
 
 Ask = Callable[[int], Awaitable[str]]
 """Sends the request of a number; answers why there was no answer, or empty."""
 
 
-def arrivals(requests: int, seconds: int) -> list[float]:
+def arrivals(requests: int, seconds: int) -> array[float]:
     """When each request begins, in seconds from the start: independent of each other, as those of many callers are.
 
     The same for the same numbers.
     """
     random = Random(requests)
-    return sorted(random.uniform(0, seconds) for _ in range(requests))
+    return array("d", sorted(random.uniform(0, seconds) for _ in range(requests)))
 
 
-async def load(ask: Ask, requests: int, seconds: int, limit: int) -> Point:
-    """Send so many requests within so many seconds, and wait for all answers; `limit` in microseconds.
+async def load(ask: Ask, step: Step, seconds: int, limit: int) -> Point:
+    """Send a step's requests, its rounds of so many seconds each, and wait for all answers; `limit` in microseconds.
 
-    Ends early where the point cannot keep the limit any more: there is no use in overloading a server for longer.
+    Ends early where the point cannot keep the limit any more, or too many requests are under way: there is no use in
+    overloading a server, or this process, for longer.
     """
     loop = asyncio.get_running_loop()
-    latencies: list[int] = []
-    late: list[int] = []
+    requests = step.requests * step.rounds
+    latencies, late = array("q"), array("q")
     failures: list[str] = []
     in_time = bytearray(requests)
-    checked = too_late = 0
+    checked = too_late = under_way = 0
+    crowded = False
 
     async def one(number: int, due: float) -> None:
-        if failure := await ask(number):
+        nonlocal under_way
+        failure = await ask(number)
+        under_way -= 1
+        if failure:
             failures.append(failure)
             return
         latencies.append(_microseconds(loop.time() - due))
@@ -50,7 +57,7 @@ async def load(ask: Ask, requests: int, seconds: int, limit: int) -> Point:
 
     start = loop.time() + LEAD_SECONDS
     spare = requests - rank(requests)
-    offsets = arrivals(requests, seconds)
+    offsets = arrivals(requests, seconds * step.rounds)
     async with asyncio.TaskGroup() as group:
         for number, offset in enumerate(offsets):
             due = start + offset
@@ -59,17 +66,21 @@ async def load(ask: Ask, requests: int, seconds: int, limit: int) -> Point:
             while checked < number and _microseconds(loop.time() - start - offsets[checked]) > limit:
                 too_late += not in_time[checked]
                 checked += 1
-            if failures or too_late > spare:
+            crowded = under_way >= MOST_UNDER_WAY
+            if failures or too_late > spare or crowded:
                 break
             late.append(_microseconds(loop.time() - due))
+            under_way += 1
             group.create_task(one(number, due))
     return Point(
-        requests,
+        step.requests,
         seconds,
         percentile(latencies),
         len(failures),
         failures[0] if failures else "",
         percentile(late),
+        rounds=step.rounds,
+        crowded=crowded,
     )
 
 

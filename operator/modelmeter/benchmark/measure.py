@@ -10,8 +10,8 @@ from fractions import Fraction
 from typing import Final, Protocol
 
 from modelmeter.api.benchmark import Outcome
-from modelmeter.benchmark.load import MICROSECONDS, load
-from modelmeter.benchmark.search import Point, bracket, next_requests
+from modelmeter.benchmark.load import load
+from modelmeter.benchmark.search import MICROSECONDS, Point, bracket, decided, next_step
 from modelmeter.errors import BenchmarkError
 
 MILLI: Final = 1000
@@ -44,7 +44,7 @@ class Plan:
     p95_milliseconds: int
     seconds_per_point: int
     most_seconds: int
-    """No point but the first begins that would end later."""
+    """No rate but the first is tried that would end later."""
 
     @property
     def limit(self) -> int:
@@ -76,11 +76,12 @@ async def measure(server: Asked, texts: int, plan: Plan, say: Callable[[Point], 
     seconds = plan.seconds_per_point
     first = int(seconds / (2 * await _warm_up(server, texts)))
     points: list[Point] = []
-    while requests := next_requests(points, plan.limit, first, seconds):
-        if points and loop.time() - begun + seconds > plan.most_seconds:
+    while step := next_step(points, plan.limit, first, seconds):
+        some = any(decided(point, plan.limit) for point in points)
+        if some and loop.time() - begun + step.rounds * seconds > plan.most_seconds:
             return Measured(tuple(points), cut_short=True)
         before = await server.executed()
-        point = await load(server.ask, requests, seconds, plan.limit)
+        point = await load(server.ask, step, seconds, plan.limit)
         points.append(point._replace(batch=_batch(before, await server.executed())))
         say(points[-1])
         await asyncio.sleep(REST_SECONDS)
@@ -111,10 +112,10 @@ def _batch(before: tuple[int, int] | None, after: tuple[int, int] | None) -> Fra
 
 def outcome(measured: Measured, limit: int) -> Outcome:
     """What came of it."""
-    points = measured.points
+    points = [point for point in measured.points if decided(point, limit)]
     good, bad = bracket(points, limit)
     told = good or min(points, key=lambda point: point.requests, default=None)
-    slow = [point for point in points if point.late * CLIENT_SHARE > limit]
+    slow = [point for point in points if point.crowded or point.late * CLIENT_SHARE > limit]
     return Outcome(
         inferences_per_second=text(good.per_second) if good else None,
         p95_milliseconds=text(Fraction(told.p95, MILLI)) if told and told.p95 else None,
@@ -137,14 +138,21 @@ def text(value: Fraction) -> str:
 
 
 def rows(points: Sequence[Point], limit: int) -> list[tuple[str, ...]]:
-    """The points for a table: rate, p95, failures, mean batch, whether it kept the limit."""
+    """The points for a table: rate, p95, failures, mean batch, whether it kept the limit; `-` where too short to say.
+    """
     return [
         (
             text(point.per_second),
             text(Fraction(point.p95, MILLI)),
             str(point.failures),
             text(point.batch) if point.batch else "-",
-            "yes" if point.keeps(limit) else "no",
+            _word(point, limit),
         )
         for point in points
     ]
+
+
+def _word(point: Point, limit: int) -> str:
+    if point.misses(limit):
+        return "no"
+    return "yes" if point.keeps(limit) else "-"

@@ -1,4 +1,7 @@
-"""Which rate to try next: doubling until one fails, then bisection. A pure function of the points so far."""
+"""Which rate to try next, and for how long: doubling until one fails, then bisection.
+
+A pure function of the points so far.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,27 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+MICROSECONDS: Final = 10**6
 PERCENTILE: Final = 95
 CLOSE_ENOUGH: Final = 20
 """The search ends where the rates that pass and fail differ by a twentieth."""
 ATTEMPTS: Final = 2
 MOST_PER_SECOND: Final = 20_000
 """No higher rate is tried: one process sends no more."""
+LEAST_LATENCIES: Final = 40
+"""A rate is kept only if it was tried for so many times its p95. A rate above what the server does fills a queue, and
+the p95 grows by (rate / capacity - 1) x seconds: so one that is kept is at most about a fortieth too high."""
+
+
+class Step(NamedTuple):
+    """What to try: so many requests in each round, and so many rounds without a pause."""
+
+    requests: int
+    rounds: int = 1
 
 
 class Point(NamedTuple):
-    """What came of one rate: so many requests, planned within so many seconds. Times in microseconds."""
+    """What came of one rate: in each round so many requests, planned within so many seconds. Times in microseconds."""
 
     requests: int
     seconds: int
@@ -26,22 +40,47 @@ class Point(NamedTuple):
     late: int = 0
     """How late 95 of 100 were begun at the most."""
     batch: Fraction | None = None
+    rounds: int = 1
+    crowded: bool = False
+    """It was ended because more requests were under way than the load can hold."""
 
     @property
     def per_second(self) -> Fraction:
         """The rate."""
         return Fraction(self.requests, self.seconds)
 
+    @property
+    def rounds_needed(self) -> int:
+        """How many tell whether a queue only fills."""
+        return max(1, -(-LEAST_LATENCIES * self.p95 // (self.seconds * MICROSECONDS)))
+
+    def misses(self, limit: int) -> bool:
+        """Whether one was not answered, or 95 of 100 not within `limit`."""
+        return self.crowded or self.failures > 0 or self.p95 > limit
+
     def keeps(self, limit: int) -> bool:
-        """Whether all were answered, and 95 of 100 within `limit`."""
-        return not self.failures and self.p95 <= limit
+        """Whether it does not miss `limit`, and was tried for long enough to say so."""
+        return not self.misses(limit) and self.rounds >= self.rounds_needed
 
 
-def next_requests(points: Sequence[Point], limit: int, first: int, seconds: int) -> int | None:
-    """How many requests to plan for the next point of so many seconds; None where the search is over.
+def next_step(points: Sequence[Point], limit: int, first: int, seconds: int) -> Step | None:
+    """What to try next, in rounds of so many seconds; None where the search is over.
 
     It is over only once the rate that ends it has missed the limit twice: a neighbour may have spoiled the first time.
     """
+    last = points[-1] if points else None
+    if last and not last.misses(limit) and not last.keeps(limit):
+        return Step(last.requests, last.rounds_needed)
+    requests = _next_requests([point for point in points if decided(point, limit)], limit, first, seconds)
+    return Step(requests) if requests else None
+
+
+def decided(point: Point, limit: int) -> bool:
+    """Whether a point says anything of its rate; else it was too short."""
+    return point.misses(limit) or point.keeps(limit)
+
+
+def _next_requests(points: Sequence[Point], limit: int, first: int, seconds: int) -> int | None:
     if not points:
         return min(max(first, seconds), MOST_PER_SECOND * seconds)
     good, bad = bracket(points, limit)
@@ -61,13 +100,13 @@ def _once_more(points: Sequence[Point], bad: Point) -> int | None:
 
 
 def bracket(points: Iterable[Point], limit: int) -> tuple[Point | None, Point | None]:
-    """The highest point that keeps the limit, and the lowest above it that does not.
+    """The highest point that keeps the limit, and the lowest above it that misses it.
 
     Points are noisy: one that fails below another that passes counts for nothing.
     """
     points = list(points)
     good = max((point for point in points if point.keeps(limit)), key=lambda point: point.requests, default=None)
-    above = (p for p in points if not p.keeps(limit) and (good is None or p.requests > good.requests))
+    above = (p for p in points if p.misses(limit) and (good is None or p.requests > good.requests))
     return good, min(above, key=lambda point: point.requests, default=None)
 
 
