@@ -112,7 +112,7 @@ def test_the_highest_rate_of_a_known_server_is_found() -> None:
 )
 def test_a_rate_that_only_fills_a_queue_is_not_found(server: Asked, capacity: int) -> None:
     """Within 5 s and a limit of 1 s a queue takes a fifth more than is ever answered."""
-    plan = Plan(p95_milliseconds=1000, seconds_per_point=5, most_seconds=600)
+    plan = Plan(p95_milliseconds=1000, seconds_per_point=5, most_seconds=300)
     found = measured(server, plan)
     told = outcome(found, plan.limit)
     assert not told.cut_short

@@ -78,7 +78,7 @@ def test_a_rate_with_a_high_latency_is_tried_for_longer_before_it_counts() -> No
     longer = short._replace(p95=500_000, rounds=4)
     assert longer.keeps(limit)
     assert bracket([short, longer], limit) == (longer, None)
-    assert next_step([short, longer], limit, 60, SECONDS) == Step(120)
+    assert next_step([short, longer], limit, 60, SECONDS) == Step(120, rounds=4)
     # What filled a queue meanwhile is tried for longer still, or misses the limit; the short try was none of the two.
     assert next_step([short, longer._replace(p95=900_000)], limit, 60, SECONDS) == Step(60, rounds=8)
     missed = longer._replace(p95=1_000_001)
@@ -89,8 +89,9 @@ def test_a_rate_with_a_high_latency_is_tried_for_longer_before_it_counts() -> No
 def test_a_rate_that_was_too_short_once_is_still_tried_twice_to_its_end() -> None:
     limit = 1_000_000
     short, missed = Point(60, SECONDS, 400_000), Point(60, SECONDS, 1_000_001, rounds=4)
-    assert next_step([Point(59, SECONDS, 1), short, missed], limit, 59, SECONDS) == Step(60)
-    assert next_step([Point(59, SECONDS, 1), short, missed, short, missed], limit, 59, SECONDS) is None
+    points = [Point(59, SECONDS, 1), short, missed]
+    assert next_step(points, limit, 59, SECONDS) == Step(60, rounds=4)
+    assert next_step([*points, missed], limit, 59, SECONDS) is None
 
 
 def test_a_failing_point_below_a_passing_one_was_noise() -> None:

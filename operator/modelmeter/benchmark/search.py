@@ -71,8 +71,12 @@ def next_step(points: Sequence[Point], limit: int, first: int, seconds: int) -> 
     last = points[-1] if points else None
     if last and not last.misses(limit) and not last.keeps(limit):
         return Step(last.requests, last.rounds_needed)
-    requests = _next_requests([point for point in points if decided(point, limit)], limit, first, seconds)
-    return Step(requests) if requests else None
+    points = [point for point in points if decided(point, limit)]
+    requests = _next_requests(points, limit, first, seconds)
+    if requests is None:
+        return None
+    # A higher rate has no lower latency.
+    return Step(requests, max((point.rounds for point in points if point.requests <= requests), default=1))
 
 
 def decided(point: Point, limit: int) -> bool:
