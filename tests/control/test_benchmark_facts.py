@@ -15,11 +15,12 @@ ENDED = "2026-11-10T12:00:00Z"
 FOUND = Outcome(inferences_per_second="96.40", p95_milliseconds="48.21")
 
 
-def pod(**terminated: Any) -> Pod:
-    """The pod of a benchmark that has ended so."""
+def pod(phase: str = "Failed", disrupted: str = "", **terminated: Any) -> Pod:
+    """The pod of a benchmark that has ended so; `disrupted` is the condition's status."""
     states = [{"name": "benchmark", "state": {"terminated": {"finishedAt": ENDED, **terminated}}}] if terminated else []
-    body = {"metadata": {"name": "p", "uid": "u"}, "status": {"phase": "Failed", "containerStatuses": states}}
-    return msgspec.convert(body, type=Pod)
+    conditions = [{"type": "DisruptionTarget", "status": disrupted}] if disrupted else []
+    status = {"phase": phase, "containerStatuses": states, "conditions": conditions}
+    return msgspec.convert({"metadata": {"name": "p", "uid": "u"}, "status": status}, type=Pod)
 
 
 def job(outcome: str = "", *conditions: dict[str, str]) -> Job:
@@ -32,6 +33,7 @@ def job(outcome: str = "", *conditions: dict[str, str]) -> Job:
 
 def test_what_was_found_is_taken_as_it_is_with_its_moment() -> None:
     found = benchmark_outcome(pod(exitCode=0, message=FOUND.model_dump_json(by_alias=True, exclude_none=True)))
+    assert found is not None
     assert found == FOUND.model_copy(update={"measured_at": ENDED})
     kept = job_facts(job(found.model_dump_json(by_alias=True, exclude_defaults=True)))
     assert (kept.outcome, kept.config_hash, kept.gpu_product, kept.over) == (found, "abc", "NVIDIA-L4", True)
@@ -48,9 +50,20 @@ def test_what_was_found_is_taken_as_it_is_with_its_moment() -> None:
 )
 def test_an_end_without_a_result_says_how_it_ended(ended: Pod, words: str) -> None:
     found = benchmark_outcome(ended)
+    assert found is not None
     assert words in found.error
     assert "kubectl describe pod p" in found.remedy
     assert found.inferences_per_second is None
+
+
+def test_an_end_by_a_drain_says_nothing_for_another_pod_comes() -> None:
+    assert benchmark_outcome(pod(disrupted="True", exitCode=143)) is None
+    assert benchmark_outcome(pod(disrupted="True")) is None
+    assert benchmark_outcome(pod(disrupted="False", exitCode=143)) is not None
+    written = FOUND.model_dump_json(by_alias=True, exclude_none=True)
+    found = benchmark_outcome(pod(phase="Succeeded", disrupted="True", exitCode=0, message=written))
+    assert found is not None
+    assert found.inferences_per_second == "96.40", "it was done before the drain came"
 
 
 def test_a_job_is_over_once_its_controller_says_so() -> None:

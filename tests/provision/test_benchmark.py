@@ -52,6 +52,24 @@ def test_its_pod_is_metered_and_is_no_replica() -> None:
     assert "gpu" not in json.dumps(container["resources"])
 
 
+def test_a_pod_that_a_drain_ended_is_no_failure() -> None:
+    """`backoffLimit` 0 ends the Job at the first failure; one that is ignored makes another pod."""
+    made_of = job(model(MEASURED), "loader:1", L4)["spec"]
+    assert made_of["template"]["spec"]["restartPolicy"] == "Never", "the API server takes the policy only so"
+    assert made_of["podFailurePolicy"]["rules"] == [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    ]
+
+
+@pytest.mark.parametrize(("limit", "most"), [(50, 300), (5_000, 300), (7_500, 480), (60_000, 3_600)])
+def test_it_has_time_for_rates_that_are_tried_for_longer(limit: int, most: int) -> None:
+    """40 times the limit fit in, whatever is asked for."""
+    made_of = job(changed("benchmark", p95Milliseconds=limit), "loader:1", L4)["spec"]
+    assert f"--most-seconds={most}" in made_of["template"]["spec"]["containers"][0]["args"]
+    assert made_of["activeDeadlineSeconds"] == most + 900
+    assert most > 40 * limit / 1000
+
+
 def test_its_name_fits_whatever_the_model_s() -> None:
     assert len(job(replace(model(MEASURED), name="m" * 50), "loader:1", L4)["metadata"]["name"]) == 63
 
@@ -159,7 +177,10 @@ CASES = [
     (replace(ASKED, job="j"), "Unknown", "BenchmarkRunning", "kubectl describe job j"),
     (replace(ASKED, gpu_products=(L4, T4)), "False", "ProductsDiffer", "NVIDIA-L4, Tesla-T4"),
     (replace(ASKED, gpu_products=(L4, T4)), "False", "ProductsDiffer", "set spec.serving.gpu.product"),
-    (replace(ASKED, refused="Forbidden: exceeded quota: x"), "False", "BenchmarkRefused", "ResourceQuota"),
+    (replace(ASKED, refused="the Job cannot be made: Forbidden: exceeded quota: x"), "False", "BenchmarkRefused",
+     "the Job cannot be made: Forbidden: exceeded quota: x; raise the namespace's ResourceQuota"),
+    (replace(ASKED, refused="what Job j found cannot be noted on it: Forbidden: admission webhook denied the request"),
+     "False", "BenchmarkRefused", "cannot be noted on it: Forbidden: admission webhook denied the request; change spec"),
     (replace(ASKED, job="j", outcome=ERROR), "False", "BenchmarkFailed", "no; see the pod's log; to measure again"),
     (replace(ASKED, job="j", ended="was active longer than"), "False", "BenchmarkFailed", "kubectl delete job j"),
     (replace(ASKED, job="j", outcome=NONE), "False", "LimitNotMet", "at 1.00 a second it is 71.00 ms; raise p95Mill"),

@@ -45,7 +45,7 @@ class Account:
     """Why the API server refuses one of them."""
     extras_failed: bool = False
     benchmark_error: str | None = None
-    """Why the API server does not take its benchmark Job, in its own words."""
+    """What cannot be done with its benchmark Job, and why, in the API server's own words."""
     benchmarks: dict[str, Outcome] = field(default_factory=dict)
     """UID of a benchmark Job to what its pod found and is not noted on the Job yet."""
     rolling: bool = False

@@ -6,6 +6,7 @@ What came of it must outlive the pod and this process: it is an annotation on th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -20,10 +21,10 @@ from modelmeter.cluster.present import present
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.belongings import Belongings, is_child
 from modelmeter.control.facts import benchmark_outcome, job_facts, pod_facts
-from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, taken
+from modelmeter.control.refusals import REFUSED_RETRY_SECONDS, Refused, refusal_of, taken
 from modelmeter.control.view import View
 from modelmeter.control.workqueue import WorkQueue
-from modelmeter.errors import ClusterError, Conflict, NotFound
+from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.holding import Holding
 from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import Job, Pod
@@ -70,8 +71,8 @@ class Benchmarking:
     def pod_changed(self, account: Account, pod: Pod) -> None:
         """A pod of the model changed; what it found is kept at once, for it may be gone at the next moment."""
         job_uid = _job_uid(pod)
-        if job_uid and pod.status.phase in TERMINAL:
-            account.benchmarks[job_uid] = benchmark_outcome(pod)
+        if job_uid and pod.status.phase in TERMINAL and (found := benchmark_outcome(pod)):
+            account.benchmarks[job_uid] = found
             self.queue.add(account.ref.uid)
 
     def facts(self, account: Account) -> BenchmarkFacts | None:
@@ -85,9 +86,7 @@ class Benchmarking:
         if now is None:
             return facts
         # A Job may be over a moment before its pod's end is seen, or noted.
-        unread = now.uid in account.benchmarks or any(
-            _job_uid(pod) == now.uid for pod in self._belongings.pods(account)
-        )
+        unread = now.uid in account.benchmarks or now.uid in self._jobs_of_pods(account)
         ended = now.ended_message or LOST if now.ended and not unread else ""
         return replace(facts, job=now.name, outcome=now.outcome, ended=ended)
 
@@ -121,10 +120,8 @@ class Benchmarking:
         error = None
         try:
             await self._reconcile(account, account.model)
-        except ClusterError as failure:
-            if failure.passing:
-                raise
-            error = f"{failure.reason}: {failure.message}"
+        except Refused as refused:
+            error = str(refused)
             self.queue.add_later(uid, REFUSED_RETRY_SECONDS)
         if error != account.benchmark_error:
             account.benchmark_error = error
@@ -135,14 +132,18 @@ class Benchmarking:
         for entry in jobs:
             if entry.outcome is None and (found := account.benchmarks.get(entry.uid)):
                 await self._note(account, entry, found)
+        # A Job that is not there may be one that a late watch has yet to show; then its pod is there.
+        known = {entry.uid for entry in jobs} | self._jobs_of_pods(account)
         noted = {entry.uid for entry in jobs if entry.outcome is not None}
-        account.benchmarks = {uid: found for uid, found in account.benchmarks.items() if uid not in noted}
+        account.benchmarks = {uid: found for uid, found in account.benchmarks.items() if uid in known - noted}
         products = self._products(account, model)
         config = wanted(model, products)
         for entry in superfluous(model, jobs, config):
-            await self._client.delete(path("Job", account.ref.namespace, entry.name), entry.uid)
+            with refusal_of(f"Job {entry.name} cannot be deleted"):
+                await self._client.delete(path("Job", account.ref.namespace, entry.name), entry.uid)
         if config and _is_ready(account) and all(entry.config_hash != config for entry in jobs):
-            await self._make(account, job(model, self._image, products[0]))
+            with refusal_of("the Job cannot be made"):
+                await self._make(account, job(model, self._image, products[0]))
 
     async def _make(self, account: Account, manifest: dict[str, Any]) -> None:
         """Never applied again: nobody may change a Job's template, and another operator has another image."""
@@ -162,10 +163,15 @@ class Benchmarking:
                 "annotations": {BENCHMARK_OUTCOME: outcome.model_dump_json(by_alias=True, exclude_defaults=True)},
             }
         }
+        where = path("Job", account.ref.namespace, entry.name)
         try:
-            await self._client.merge_patch(path("Job", account.ref.namespace, entry.name), body)
-        except (NotFound, Conflict):
-            return
+            with refusal_of(f"what Job {entry.name} found cannot be noted on it"), suppress(NotFound, Conflict):
+                await self._client.merge_patch(where, body)
+        except Refused:
+            # The UID of another Job of this name is refused as if it were to be changed.
+            there = await present(self._client, where)
+            if there is not None and there.uid == entry.uid:
+                raise
 
     def _jobs(self, account: Account) -> list[Job]:
         """The model's benchmark Jobs that are not being deleted."""
@@ -178,6 +184,10 @@ class Benchmarking:
             and CONFIG_HASH in entry.metadata.annotations
             and entry.metadata.deletion_timestamp is None
         ]
+
+    def _jobs_of_pods(self, account: Account) -> set[str]:
+        """UIDs of the Jobs of which there are pods."""
+        return {uid for pod in self._belongings.pods(account) if (uid := _job_uid(pod))}
 
     def _replicas(self, account: Account, model: ModelDeployment) -> list[Pod]:
         """Pods that answer, of the current spec."""

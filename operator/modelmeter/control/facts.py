@@ -13,7 +13,7 @@ from modelmeter.api.scalars import instant, rfc3339
 from modelmeter.control.accounts import Account
 from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Metadata, Pod, Terminated, Waiting
-from modelmeter.provision.benchmark import CONTAINER, JobFacts
+from modelmeter.provision.benchmark import CONTAINER, DISRUPTED, JobFacts
 from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Revision
 from modelmeter.provision.pod import LOADER, source_claim, source_image
@@ -108,8 +108,14 @@ def job_facts(entry: Job) -> JobFacts:
     )
 
 
-def benchmark_outcome(pod: Pod) -> Outcome:
-    """What a pod that has ended found, by its termination message; why it found nothing where there is none."""
+def benchmark_outcome(pod: Pod) -> Outcome | None:
+    """What a pod that has ended found, by its termination message; why it found nothing where there is none.
+
+    None where a drained node or a pod of higher priority ended it: its Job makes another.
+    """
+    disrupted = any(entry.type == DISRUPTED and entry.status == "True" for entry in pod.status.conditions)
+    if disrupted and pod.status.phase != "Succeeded":
+        return None
     status = next((entry for entry in pod.status.container_statuses if entry.name == CONTAINER), ContainerStatus())
     end = status.state.terminated or Terminated()
     at = rfc3339(end.finished_at) if end.finished_at else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from modelmeter.cluster.paths import kind_and_name
@@ -27,3 +28,18 @@ def taken(manifest: dict[str, Any], so: str) -> ClusterError:
         f"{kind} {name} exists and belongs to somebody else, {so};"
         f" give the ModelDeployment another name, or, if the {kind} is yours and nobody needs it, delete it",
     )
+
+
+class Refused(Exception):
+    """The API server does not let us do something, and that does not pass by itself; says what, and why."""
+
+
+@contextmanager
+def refusal_of(what: str) -> Iterator[None]:
+    """Say by Refused what it is that is refused inside the block."""
+    try:
+        yield
+    except ClusterError as failure:
+        if failure.passing:
+            raise
+        raise Refused(f"{what}: {failure.reason}: {failure.message}") from None

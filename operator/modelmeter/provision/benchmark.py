@@ -36,6 +36,8 @@ MOST_POINTS: Final = 60
 as the limit at least, for rates of high latency are tried for many times that."""
 START_SECONDS: Final = 900
 """How long the pod may wait for a node and its image."""
+DISRUPTED: Final = "DisruptionTarget"
+"""Condition of a pod that did not end by itself: drained, preempted, evicted, or its node is gone."""
 GRACE_SECONDS: Final = 5
 NAME_HASH_LENGTH: Final = 6
 """A Job's name has 63 characters, a ModelDeployment's 50."""
@@ -85,6 +87,9 @@ def job(model: ModelDeployment, image: str, gpu_product: str) -> dict[str, Any]:
         },
         "spec": {
             "backoffLimit": 0,
+            "podFailurePolicy": {
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": DISRUPTED, "status": "True"}]}]
+            },
             "activeDeadlineSeconds": _most_seconds(model) + START_SECONDS,
             "template": {
                 "metadata": {

@@ -16,9 +16,9 @@ def _again(facts: BenchmarkFacts) -> str:
 
 
 def refused(seen: Observed) -> str | None:
-    """The API server does not take the Job."""
+    """The API server does not let the operator do something with the Job."""
     facts = _facts(seen)
-    return f"the Job cannot be made: {with_remedy(facts.refused, APPLY)}" if facts.refused else None
+    return with_remedy(facts.refused, APPLY) if facts.refused else None
 
 
 def products_differ(seen: Observed) -> str | None:

@@ -79,7 +79,7 @@ class BenchmarkFacts:
     ended: str = ""
     """Why there is no outcome and will be none."""
     refused: str = ""
-    """Why the API server does not take the Job."""
+    """What the API server does not let us do with the Job, and why."""
 
 
 @dataclass(frozen=True, slots=True)
