@@ -177,10 +177,20 @@ CASES = [
     (replace(ASKED, job="j"), "Unknown", "BenchmarkRunning", "kubectl describe job j"),
     (replace(ASKED, gpu_products=(L4, T4)), "False", "ProductsDiffer", "NVIDIA-L4, Tesla-T4"),
     (replace(ASKED, gpu_products=(L4, T4)), "False", "ProductsDiffer", "set spec.serving.gpu.product"),
-    (replace(ASKED, refused="the Job cannot be made: Forbidden: exceeded quota: x"), "False", "BenchmarkRefused",
-     "the Job cannot be made: Forbidden: exceeded quota: x; raise the namespace's ResourceQuota"),
-    (replace(ASKED, refused="what Job j found cannot be noted on it: Forbidden: admission webhook denied the request"),
-     "False", "BenchmarkRefused", "cannot be noted on it: Forbidden: admission webhook denied the request; change spec"),
+    (
+        replace(ASKED, refused="the Job cannot be made: Forbidden: exceeded quota: x"),
+        "False",
+        "BenchmarkRefused",
+        "the Job cannot be made: Forbidden: exceeded quota: x; raise the namespace's ResourceQuota",
+    ),
+    (
+        replace(
+            ASKED, refused="what Job j found cannot be noted on it: Forbidden: admission webhook denied the request"
+        ),
+        "False",
+        "BenchmarkRefused",
+        "found cannot be noted on it: Forbidden: admission webhook denied the request; change",
+    ),
     (replace(ASKED, job="j", outcome=ERROR), "False", "BenchmarkFailed", "no; see the pod's log; to measure again"),
     (replace(ASKED, job="j", ended="was active longer than"), "False", "BenchmarkFailed", "kubectl delete job j"),
     (replace(ASKED, job="j", outcome=NONE), "False", "LimitNotMet", "at 1.00 a second it is 71.00 ms; raise p95Mill"),
