@@ -9,7 +9,7 @@ import pytest
 
 from modelmeter.api.benchmark import Performance
 from modelmeter.commands.tune import chosen
-from modelmeter.control.tuning import copy_of, own_setting
+from modelmeter.control.tuning import Plan, copy_of, own_setting
 from modelmeter.errors import SpecError
 from modelmeter.report.tuning import Setting, Trial, advice, best, trials_json, trials_table
 
@@ -32,6 +32,11 @@ SPEC: dict[str, Any] = {
 BODY = {"metadata": {"name": "intent", "namespace": "search", "uid": "u", "labels": {"a": "b"}}, "spec": SPEC}
 
 
+def plan(benchmark: dict[str, Any], *settings: Setting) -> Plan:
+    """What a user asks for."""
+    return Plan("search", "intent", settings, benchmark, patience_seconds=600, run="5eed")
+
+
 def trial(batch: int, delay: int, rate: str = "", cost: str | None = None) -> Trial:
     """A setting that was measured, if there is a rate."""
     if not rate:
@@ -45,9 +50,13 @@ def trial(batch: int, delay: int, rate: str = "", cost: str | None = None) -> Tr
 
 def test_a_copy_is_one_replica_with_another_setting_and_nobody_s_labour() -> None:
     before = copy.deepcopy(BODY)
-    made = copy_of(BODY, 2, Setting(8, 0), {"secondsPerPoint": 3})
+    made = copy_of(BODY, 2, Setting(8, 0), plan({"secondsPerPoint": 3}))
     assert before == BODY
-    assert made["metadata"] == {"name": "intent-tune-2", "namespace": "search"}
+    assert made["metadata"] == {
+        "name": "intent-tune-2",
+        "namespace": "search",
+        "labels": {"modelmeter.dev/tune-of": "intent", "modelmeter.dev/tune-run": "5eed"},
+    }
     assert made["spec"] == {
         "model": SPEC["model"],
         "serving": {"replicas": 1, "batching": {"maxBatchSize": 8, "maxQueueDelayMicroseconds": 0}},
@@ -58,11 +67,11 @@ def test_a_copy_is_one_replica_with_another_setting_and_nobody_s_labour() -> Non
 
 def test_what_cannot_be_copied_says_why() -> None:
     without = {**BODY, "spec": {key: part for key, part in SPEC.items() if key != "benchmark"}}
-    assert copy_of(without, 1, OWN, {"p95Milliseconds": 9})["spec"]["benchmark"] == {"p95Milliseconds": 9}
+    assert copy_of(without, 1, OWN, plan({"p95Milliseconds": 9}))["spec"]["benchmark"] == {"p95Milliseconds": 9}
     with pytest.raises(SpecError, match="--p95-milliseconds"):
-        copy_of(without, 1, OWN, {})
+        copy_of(without, 1, OWN, plan({}))
     with pytest.raises(SpecError, match="more than 50 characters"):
-        copy_of({**BODY, "metadata": {"name": "m" * 44, "namespace": "a"}}, 1, OWN, {})
+        copy_of({**BODY, "metadata": {"name": "m" * 44, "namespace": "a"}}, 1, OWN, plan({}))
 
 
 def test_what_is_tried() -> None:

@@ -45,6 +45,12 @@ GPU_PRODUCT = f"{GROUP}/gpu-product"
 BENCHMARK_OUTCOME = f"{GROUP}/benchmark-outcome"
 """Annotation on benchmark Jobs: what came of it, as JSON (`Outcome`); the status is made of this."""
 
+LABEL_TUNE_OF = f"{GROUP}/tune-of"
+"""On a ModelDeployment that `modelmeter tune` made for a while: the name of the model that it is a copy of."""
+
+LABEL_TUNE_RUN = f"{GROUP}/tune-run"
+"""On the same: which run of it made it; another deletes it not."""
+
 FIELD_MANAGER = "modelmeter"
 
 LONGEST_NAME = 50

@@ -138,7 +138,7 @@ def text(value: Fraction) -> str:
 
 
 def rows(points: Sequence[Point], limit: int) -> list[tuple[str, ...]]:
-    """The points for a table: rate, p95, failures, mean batch, whether it kept the limit; `-` where too short to say."""
+    """The points for a table: rate, p95, failures, mean batch, whether it kept the limit (`-`: too short to say)."""
     return [
         (
             text(point.per_second),

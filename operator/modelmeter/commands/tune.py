@@ -6,7 +6,11 @@ import argparse
 import asyncio
 import itertools
 import json
+import signal
 import sys
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from modelmeter.errors import ModelmeterError, SpecError
@@ -16,7 +20,8 @@ BATCH_SIZES: Final = (16, 64)
 QUEUE_DELAYS: Final = (0, 500, 2000)
 MOST_SETTINGS: Final = 16
 PATIENCE_SECONDS: Final = 1800
-INTERRUPTED: Final = 130
+SIGNALLED: Final = 128
+RUN_LENGTH: Final = 12
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,20 +60,39 @@ def _whole(least: int) -> Any:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tune; 0, or 1 where nothing could be measured or the cluster refuses. Copies are deleted in any case."""
+    """Tune; 0, or 1 where nothing could be measured or the cluster refuses, 128 + the signal that ended it.
+
+    Copies are deleted in any case, or it is said which is left; what was measured is printed in any case.
+    """
+    trials: list[Trial] = []
+    signals: list[int] = []
+    failure = ""
     try:
-        trials = asyncio.run(_tune(arguments))
+        asyncio.run(_tune(arguments, trials.append, signals))
     except ModelmeterError as error:
-        print(f"modelmeter tune: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("modelmeter tune: ended; the copy under way is deleted", file=sys.stderr)
-        return INTERRUPTED
-    if arguments.output == "json":
-        print(json.dumps(trials_json(trials)))
-    else:
-        print(_report(trials))
-    return 0 if best(trials) else 1
+        failure = str(error)
+    except asyncio.CancelledError:
+        failure = "ended; the copy under way is deleted"
+    if arguments.output == "json" and (trials or not failure):
+        _print(json.dumps(trials_json(trials)))
+    elif trials:
+        _print(_report(trials))
+    if failure:
+        _say(f"modelmeter tune: {failure}")
+    if signals:
+        return SIGNALLED + signals[0]
+    return 0 if best(trials) and not failure else 1
+
+
+def _print(text: str) -> None:
+    # The terminal may be what has ended us.
+    with suppress(OSError):
+        print(text, flush=True)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _report(trials: list[Trial]) -> str:
@@ -85,28 +109,46 @@ def _report(trials: list[Trial]) -> str:
     )
 
 
-async def _tune(arguments: argparse.Namespace) -> list[Trial]:
+async def _tune(arguments: argparse.Namespace, tried: Callable[[Trial], None], signals: list[int]) -> None:
+    _end_by_signals(signals)
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
     from modelmeter.cluster.paths import path
-    from modelmeter.control.tuning import KIND, own_setting, tune
+    from modelmeter.control.copies import KIND
+    from modelmeter.control.tuning import Plan, own_setting, tune
 
     client = await Client.connect(Clock())
     given = {"p95Milliseconds": arguments.p95_milliseconds, "secondsPerPoint": arguments.seconds_per_point}
     try:
         body = json.loads(await client.get(path(KIND, arguments.namespace, arguments.name)))
-        settings = chosen(arguments.max_batch_size, arguments.max_queue_delay_microseconds, own_setting(body))
-        return await tune(
-            client,
+        plan = Plan(
             arguments.namespace,
             arguments.name,
-            settings,
+            chosen(arguments.max_batch_size, arguments.max_queue_delay_microseconds, own_setting(body)),
             {field: value for field, value in given.items() if value is not None},
             arguments.patience_seconds,
-            lambda text: print(text, file=sys.stderr, flush=True),
+            uuid.uuid4().hex[:RUN_LENGTH],
         )
+        await tune(client, plan, _say, tried)
     finally:
         await client.close()
+
+
+def _end_by_signals(signals: list[int]) -> None:
+    """Let signals cancel this task, the first so that it deletes its copy, and the second so that it gives that up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def end(number: int) -> None:
+        signals.append(number)
+        task.cancel()
+        if len(signals) == 1:
+            _say("modelmeter tune: ending; the copy under way is being deleted (once more: leave it)")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Not under nohup.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, end, number)
 
 
 def chosen(batch_sizes: list[int] | None, delays: list[int] | None, own: Setting) -> list[Setting]:

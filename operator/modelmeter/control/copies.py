@@ -1,0 +1,145 @@
+"""A copy of a model that exists for a while: it costs, so whatever happens it is deleted, or one says what is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from modelmeter.api.names import GROUP, LABEL_TUNE_OF, LABEL_TUNE_RUN
+from modelmeter.cluster.client import METADATA_LIST, Client
+from modelmeter.cluster.listing import items
+from modelmeter.cluster.paths import path, path_of
+from modelmeter.cluster.present import Present, present
+from modelmeter.errors import ClusterError, Conflict
+from modelmeter.meter.objects import Bare
+
+KIND: Final = "ModelDeployment"
+LEFT: Final = "CopyLeft"
+PAUSE_SECONDS: Final = 2.0
+DELETE_SECONDS: Final = 120.0
+"""How long a deletion is tried that is not answered."""
+LATE_SECONDS: Final = 10.0
+"""How long a copy is looked for whose creation was not answered: it may come late."""
+GONE_SECONDS: Final = 180.0
+"""How long the end of a copy is waited for before the next is made, which may need its GPU."""
+
+
+def delete_command(names: Sequence[str], namespace: str) -> str:
+    """What deletes copies by hand."""
+    return f"kubectl delete modeldeployments.{GROUP} {' '.join(names)} --namespace {namespace}"
+
+
+async def none_is_left(client: Client, namespace: str, name: str) -> None:
+    """ClusterError where copies of the model are there from before; those that are going are waited for."""
+    labelled = f"{LABEL_TUNE_OF}={name}"
+    there = await items(client, path(KIND, namespace), Bare, METADATA_LIST, labelSelector=labelled)
+    left = sorted(entry.metadata.name for entry in there if entry.metadata.deletion_timestamp is None)
+    if left:
+        raise ClusterError(
+            409,
+            "Exists",
+            f"copies of {name} exist ({', '.join(left)}): another tune of it is under way, or one was killed and left"
+            f" them, where they cost; if so: {delete_command(left, namespace)}",
+        )
+    for entry in there:
+        run = entry.metadata.labels.get(LABEL_TUNE_RUN, "")
+        await gone(client, path(KIND, namespace, entry.metadata.name), run)
+
+
+@asynccontextmanager
+async def copied(client: Client, manifest: dict[str, Any]) -> AsyncIterator[str]:
+    """A copy that exists inside the block; answers its path. It is labelled with its run, and known again by that.
+
+    A second cancellation gives its deletion up. ClusterError where it cannot be made, or may be left.
+    """
+    where, run = path_of(manifest), manifest["metadata"]["labels"][LABEL_TUNE_RUN]
+    answered = False
+    try:
+        try:
+            await _create(client, where, manifest)
+            answered = True
+        except ClusterError as failure:
+            answered = 400 <= failure.status < 500
+            raise
+        yield where
+    finally:
+        await _delete(client, manifest, run, 0 if answered else LATE_SECONDS)
+
+
+async def gone(client: Client, where: str, run: str) -> None:
+    """Wait until a copy is gone; it holds a GPU until then. One that stays is no reason not to go on."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + GONE_SECONDS
+    while loop.time() < deadline:
+        try:
+            if not _is_of(await present(client, where), run):
+                return
+        except ClusterError as failure:
+            if not failure.passing:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _create(client: Client, where: str, manifest: dict[str, Any]) -> None:
+    metadata = manifest["metadata"]
+    creating = asyncio.ensure_future(client.create(where.rpartition("/")[0], manifest))
+    try:
+        await asyncio.shield(creating)
+    except asyncio.CancelledError:
+        # It may be made at this moment: only the answer tells.
+        await asyncio.wait([creating])
+        creating.exception()
+        raise
+    except Conflict:
+        command = delete_command([metadata["name"]], metadata["namespace"])
+        raise ClusterError(
+            409, "Exists", f"{metadata['name']} exists, and not as a copy; if nobody needs it: {command}"
+        ) from None
+
+
+async def _delete(client: Client, manifest: dict[str, Any], run: str, look_seconds: float) -> None:
+    """Delete the copy if it is of this run, until that is answered; where there is none, look for a while."""
+    loop, where = asyncio.get_running_loop(), path_of(manifest)
+    begun = loop.time()
+    try:
+        while not await _deleted(client, where, run, final=loop.time() >= begun + look_seconds):
+            if loop.time() > begun + DELETE_SECONDS:
+                raise _left(manifest, "the API server does not answer")
+            await asyncio.sleep(PAUSE_SECONDS)
+    except ClusterError as failure:
+        if failure.reason == LEFT:
+            raise
+        raise _left(manifest, failure.message) from None
+    except asyncio.CancelledError:
+        raise _left(manifest, "its deletion was given up") from None
+
+
+async def _deleted(client: Client, where: str, run: str, final: bool) -> bool:
+    """Whether nothing has to be done any more; `final`: what is not there by now is not to come."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() > 1:
+        raise asyncio.CancelledError
+    try:
+        there = await present(client, where)
+        if there is None:
+            return final
+        if _is_of(there, run) and there.deletion_timestamp is None:
+            await client.delete(where, there.uid)
+    except ClusterError as failure:
+        if not failure.passing:
+            raise
+        return False
+    return True
+
+
+def _left(manifest: dict[str, Any], why: str) -> ClusterError:
+    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    return ClusterError(
+        0, LEFT, f"the copy {name} may be left, where it costs ({why}): {delete_command([name], namespace)}"
+    )
+
+
+def _is_of(there: Present | None, run: str) -> bool:
+    return there is not None and there.labels.get(LABEL_TUNE_RUN, "") == run
