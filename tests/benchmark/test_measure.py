@@ -126,6 +126,20 @@ def test_what_was_too_short_is_no_result() -> None:
     told = outcome(Measured((kept, short), True), 1000 * MILLI)
     assert (told.inferences_per_second, told.fails_at_per_second) == ("100.00", None)
     assert told.cut_short
+    missed = Point(900, 5, 1200 * MILLI, rounds=3)
+    told = outcome(Measured((short, missed), True), 1000 * MILLI)
+    assert (told.inferences_per_second, told.p95_milliseconds, told.fails_at_per_second) == (None, "1200.00", "180.00")
+
+
+def test_the_first_rate_is_tried_for_as_long_as_it_needs_however_little_time_there_is() -> None:
+    plan = Plan(p95_milliseconds=1000, seconds_per_point=5, most_seconds=1)
+    told = outcome(measured(Queueing(0.3, workers=10), plan), plan.limit)
+    assert (told.inferences_per_second, told.p95_milliseconds, told.cut_short) == ("1.60", "300.00", True)
+
+
+def test_those_that_are_answered_are_no_longer_under_way() -> None:
+    told = point(Queueing(0.001, workers=100), 2 * MOST_UNDER_WAY, 2, limit=1000 * MILLI)
+    assert not told.crowded
 
 
 def test_no_more_requests_are_under_way_than_the_load_can_hold() -> None:
