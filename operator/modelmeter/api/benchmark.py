@@ -25,7 +25,9 @@ class Benchmark(Struct):
     text_words: Annotated[list[Annotated[int, Field(ge=1, le=1000)]], Field(max_length=32)] = []
     """Lengths in words of further texts, which are made up. Neither texts nor this given: 2, 4, 8, 16, 32 and 64."""
     seconds_per_point: Annotated[int, Field(ge=2, le=60)] = 5
-    """How long each rate is tried; at rates below 20 a second longer ones tell more."""
+    """How long each rate is tried, and once more for 40 times its p95 where that is longer.
+
+    At rates below 20 a second longer ones tell more."""
 
     def effective_text_words(self) -> tuple[int, ...]:
         """Lengths of the texts that are made up."""
@@ -58,7 +60,7 @@ class Outcome(Struct):
     cut_short: bool = False
     """It took too long, and was ended before the two rates were close to each other."""
     client_bound: bool = False
-    """The load itself could not be sent as planned: the server may do more."""
+    """The load itself could not be sent as planned, or too much of it was under way: the server may do more."""
     error: str = ""
     """Why nothing could be measured."""
     remedy: str = ""
