@@ -231,6 +231,15 @@ def test_whoever_ends_it_leaves_no_copy(moment: float) -> None:
     assert not cluster.trials
 
 
+def test_whoever_ends_it_once_while_a_copy_is_being_deleted_waits_for_that() -> None:
+    """The first deletion, at 2 s or so, gets no answer; the next is tried 2 s later."""
+    cluster = Cluster(Faults(writes={2: "reset"}), intent_tune_1=[(1, MEASURED)])
+    assert play(ended(cluster, 3.5)) is None
+    assert cluster.asked.count("DELETE") == 2
+    assert not cluster.left()
+    assert [trial.copy for trial in cluster.trials] == ["intent-tune-1"]
+
+
 def test_whoever_ends_it_twice_is_told_what_is_left() -> None:
     cluster = Cluster(Faults(writes={2: "reset"}))
     assert str(play(ended(cluster, 5.0, 5.5))).endswith(f"(its deletion was given up): {COMMAND}")

@@ -16,7 +16,6 @@ from modelmeter.errors import ClusterError, Conflict
 from modelmeter.meter.objects import Bare
 
 KIND: Final = "ModelDeployment"
-LEFT: Final = "CopyLeft"
 PAUSE_SECONDS: Final = 2.0
 DELETE_SECONDS: Final = 120.0
 """How long a deletion is tried that is not answered."""
@@ -101,26 +100,27 @@ async def _create(client: Client, where: str, manifest: dict[str, Any]) -> None:
 
 async def _delete(client: Client, manifest: dict[str, Any], run: str, look_seconds: float) -> None:
     """Delete the copy if it is of this run, until that is answered; where there is none, look for a while."""
-    loop, where = asyncio.get_running_loop(), path_of(manifest)
-    begun = loop.time()
-    try:
-        while not await _deleted(client, where, run, final=loop.time() >= begun + look_seconds):
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    begun, cancelled = loop.time(), False
+    while True:
+        try:
+            if task.cancelling() > 1:
+                raise _left(manifest, "its deletion was given up")
+            if await _deleted(client, manifest, run, final=loop.time() >= begun + look_seconds):
+                break
             if loop.time() > begun + DELETE_SECONDS:
                 raise _left(manifest, "the API server does not answer")
             await asyncio.sleep(PAUSE_SECONDS)
-    except ClusterError as failure:
-        if failure.reason == LEFT:
-            raise
-        raise _left(manifest, failure.message) from None
-    except asyncio.CancelledError:
-        raise _left(manifest, "its deletion was given up") from None
-
-
-async def _deleted(client: Client, where: str, run: str, final: bool) -> bool:
-    """Whether nothing has to be done any more; `final`: what is not there by now is not to come."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling() > 1:
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
         raise asyncio.CancelledError
+
+
+async def _deleted(client: Client, manifest: dict[str, Any], run: str, final: bool) -> bool:
+    """Whether nothing has to be done any more; `final`: what is not there by now is not to come."""
+    where = path_of(manifest)
     try:
         there = await present(client, where)
         if there is None:
@@ -129,7 +129,7 @@ async def _deleted(client: Client, where: str, run: str, final: bool) -> bool:
             await client.delete(where, there.uid)
     except ClusterError as failure:
         if not failure.passing:
-            raise
+            raise _left(manifest, failure.message) from None
         return False
     return True
 
@@ -137,7 +137,7 @@ async def _deleted(client: Client, where: str, run: str, final: bool) -> bool:
 def _left(manifest: dict[str, Any], why: str) -> ClusterError:
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     return ClusterError(
-        0, LEFT, f"the copy {name} may be left, where it costs ({why}): {delete_command([name], namespace)}"
+        0, "CopyLeft", f"the copy {name} may be left, where it costs ({why}): {delete_command([name], namespace)}"
     )
 
 
