@@ -147,6 +147,16 @@ def test_a_second_ctrl_c_says_what_is_left(tmp_path: Path) -> None:
     assert printed == ""
 
 
+def test_a_whole_run_says_which_is_best(tmp_path: Path) -> None:
+    with tuning(tmp_path, measured=7) as (server, process):
+        printed, said = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 0, said
+        assert (server.deletions, server.copies) == (7, {})
+    assert len([line for line in printed.splitlines() if "intent-tune-" in line]) == 7 + 1, "and where the costs are"
+    assert "Best by cost per 1,000" in printed
+    assert "maxQueueDelayMicroseconds: 0" in printed, "of equal ones that with the shorter wait"
+
+
 def test_a_failure_prints_what_is_done(tmp_path: Path) -> None:
     """The second copy's name is taken."""
     with tuning(tmp_path, measured=1) as (server, process):

@@ -11,11 +11,18 @@ from typing import Any
 
 from tests.cluster.user import User
 
+RUN = "tests.modelmeter.dev/run-seconds=3600"
 
-def holds(user: User, pod: str) -> None:
-    """Let the pod run on until somebody ends it; by itself that of a Job ends after 2 s."""
-    user.kubectl("annotate", "pod", pod, "tests.modelmeter.dev/run-seconds=3600")
+
+def holds(user: User, selector: str) -> str:
+    """Let a pod that is there, or comes, run on until somebody ends it; its name.
+
+    By itself that of a Job ends 2 s after its start: so it is found and told in one request.
+    """
+    annotate = ("annotate", "pods", f"--selector={selector}", "--overwrite", RUN, "--output=name")
+    pod = str(user.wait("a pod", lambda: user.kubectl(*annotate))).split()[0].removeprefix("pod/")
     user.wait(f"{pod} to run", lambda: user.get("pod", pod)["status"]["phase"] == "Running")
+    return pod
 
 
 def runs(user: User, pod: str, log: Path, **instead: str) -> dict[str, Any]:
