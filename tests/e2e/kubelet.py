@@ -39,14 +39,19 @@ def runs(user: User, pod: str, log: Path, **instead: str) -> dict[str, Any]:
     finished = subprocess.run([sys.executable, "-m", "modelmeter", *whole], capture_output=True, text=True, check=False)
     message = log.read_text() if log.exists() else ""
     assert message, finished.stderr
+    ends(user, pod, message, finished.returncode)
+    return dict(json.loads(message))
+
+
+def ends(user: User, pod: str, message: str, code: int = 0) -> None:
+    """End the pod's only container with this termination message and exit code."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     status = user.get("pod", pod)["status"]
     (container,) = status["containerStatuses"]
-    ended = {"exitCode": finished.returncode, "reason": "Completed", "message": message, "finishedAt": now}
+    ended = {"exitCode": code, "reason": "Completed", "message": message, "finishedAt": now}
     ended["startedAt"] = container["state"]["running"]["startedAt"]
     patch = {
-        "phase": "Failed" if finished.returncode else "Succeeded",
+        "phase": "Failed" if code else "Succeeded",
         "containerStatuses": [{**container, "ready": False, "started": False, "state": {"terminated": ended}}],
     }
     user.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps({"status": patch}))
-    return dict(json.loads(message))
