@@ -49,7 +49,7 @@ LABEL_TUNE_OF = f"{GROUP}/tune-of"
 """On a ModelDeployment that `modelmeter tune` made for a while: the name of the model that it is a copy of."""
 
 LABEL_TUNE_RUN = f"{GROUP}/tune-run"
-"""On the same: which run of it made it; another deletes it not."""
+"""On the same: which run made it; no other deletes it."""
 
 FIELD_MANAGER = "modelmeter"
 
