@@ -15,6 +15,28 @@ from tests.cluster.node.needs import missing
 TESTS: Final = Path(__file__).parent
 APART: Final = ("test_uninstall.py", "test_without_chart.py", "test_harness.py")
 """Files that start a cluster of their own though their folder shares one."""
+AT_PODS: Final = (
+    "test_autoscaling.py",
+    "test_benchmark.py",
+    "test_main_job.py",
+    "test_rollout.py",
+    "test_statistics.py",
+)
+"""End-to-end tests for which Tritons answer at the pods' addresses, of which a machine has one set; the others'
+cluster is another."""
+LONGEST: Final = (
+    "e2e at pods",
+    "realnode",
+    "e2e",
+    "faults",
+    "tests/simulation/test_simulation.py",
+    "tests/e2e/test_uninstall.py",
+    "serving",
+    "loader",
+    "tests/e2e/test_without_chart.py",
+    "tests/e2e/test_harness.py",
+)
+"""What takes longest, in this order: it begins first, so that no worker is left alone with it at the end."""
 
 # An example that takes long on a busy machine is no failure: how fast things are is what `make bench` says.
 # CI judges a change by the same examples every time; at home each run looks further.
@@ -27,8 +49,18 @@ class Folders(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        _, folder, *_ = file.split("/")
-        return file if file.endswith(APART) or folder == "simulation" else folder
+        _, folder, *_, name = file.split("/")
+        if name in APART or folder == "simulation":
+            return file
+        return "e2e at pods" if folder == "e2e" and name in AT_PODS else folder
+
+    def _assign_work_unit(self, node: Any) -> None:
+        self.workqueue.move_to_end(min(self.workqueue, key=_place), last=False)
+        super()._assign_work_unit(node)
+
+
+def _place(scope: str) -> int:
+    return LONGEST.index(scope) if scope in LONGEST else len(LONGEST)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Folders:

@@ -19,6 +19,7 @@ from tests.cluster.layout import Layout
 from tests.cluster.machines import FAKE_TAINT, Machine
 from tests.cluster.node import nodes
 from tests.cluster.node.namespaces import inside
+from tests.cluster.objects import Objects
 from tests.cluster.pools import NodePool
 from tests.cluster.processes import Processes
 from tests.cluster.storage import CLASSES, STANDARD
@@ -41,6 +42,7 @@ class Cluster:
         self.binaries: Path = layout.binaries
         self.kubeconfig: Path = layout.kubeconfig
         self.server: str = layout.server
+        self.objects = Objects(Api(layout))
 
     @classmethod
     def up(cls, directory: Path, pools: Sequence[NodePool] = DEFAULT_POOLS, machines: Sequence[Machine] = ()) -> Self:

@@ -13,6 +13,7 @@ from tests.cluster.cluster import Cluster
 
 MODELS = "modeldeployments.modelmeter.dev"
 PATIENCE_SECONDS = 90.0
+PAUSE_SECONDS = 0.1
 CHECKPOINT = {
     "apiVersion": "v1",
     "kind": "PersistentVolumeClaim",
@@ -56,13 +57,11 @@ class User:
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """One object, or nothing where it does not exist."""
-        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
-        return dict(json.loads(text)) if text else {}
+        return self.cluster.objects.get(kind, self.namespace, name)
 
     def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
         """Objects of a kind."""
-        text = self.kubectl("get", kind, f"--selector={selector}", "-o", "json")
-        return list(json.loads(text)["items"])
+        return self.cluster.objects.list(kind, self.namespace, selector)
 
     def status(self, name: str) -> dict[str, Any]:
         """The status of a ModelDeployment."""
@@ -77,7 +76,7 @@ class User:
         deadline = time.monotonic() + seconds
         while not (found := done()):
             assert time.monotonic() < deadline, f"waited {seconds:.0f} s for: {what}\n{self._describe()}"
-            time.sleep(0.25)
+            time.sleep(PAUSE_SECONDS)
         return found
 
     def wait_ready(self, name: str, ready: str) -> dict[str, Any]:

@@ -15,20 +15,6 @@ from tests.e2e.test_shares import uid_of
 pytestmark = pytest.mark.e2e
 
 
-def test_a_statement_that_is_deleted_while_the_operator_runs_is_written_again(user: User, operator: Operator) -> None:
-    user.apply(model("guarded"))
-    user.wait("usage", lambda: int(user.status("guarded").get("usage", {}).get("gpuSeconds", "0")) > 0)
-    selector = f"--selector=modelmeter.dev/model-uid={uid_of(user, 'guarded')}"
-    namespace = f"--namespace={SYSTEM}"
-    user.cluster.kubectl("annotate", "coststatements", namespace, selector, "modelmeter.dev/allow-deletion=true")
-    user.cluster.kubectl("delete", "coststatements", namespace, selector)
-    user.wait(
-        "it to be back",
-        lambda: json.loads(user.cluster.kubectl("get", "coststatements", namespace, selector, "-o", "json"))["items"],
-    )
-    assert user.condition("guarded", "Metered")["status"] == "True"
-
-
 def test_a_lost_statement_is_said_until_it_is_restored(user: User, operator: Operator) -> None:
     user.apply(model("robbed"))
     user.wait("usage", lambda: int(user.status("robbed").get("usage", {}).get("gpuSeconds", "0")) > 0)

@@ -175,51 +175,6 @@ def test_a_training_job_labelled_by_hand_is_the_models(user: User, watcher: PodW
     assert status["replicas"] == 0
 
 
-def test_a_pod_that_ends_with_the_model_is_let_go_and_not_counted_on(user: User) -> None:
-    idle(user, "short")
-    user.apply(labelled("long", "short", "data", resources=GPU_SLICE, nodeSelector={HOST: "sliced-0"}))
-    adopted(user, "long")
-    user.kubectl("delete", MODELS, "short", "--wait=false")
-    user.wait("the model's end", lambda: not user.get(MODELS, "short"))
-    user.wait("the pod to be let go", lambda: not user.get("pod", "long")["metadata"].get("finalizers"))
-    # A later model of the name does not take over what was counted already.
-    again = idle(user, "short")
-    status = user.wait_as_of("short", datetime.now(UTC) + timedelta(seconds=2))
-    assert status["usage"]["gpuSeconds"] == "0"
-    assert lines(user, again) == []
-
-
-def test_a_claim_labelled_by_hand_outlives_its_model(user: User) -> None:
-    idle(user, "fleeting")
-    dataset = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "dataset", "labels": {"modelmeter.dev/model": "fleeting", "modelmeter.dev/stage": "data"}},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}},
-    }
-    user.apply(dataset)
-    user.wait(
-        "its finalizer", lambda: "modelmeter.dev/metering" in user.get("pvc", "dataset")["metadata"]["finalizers"]
-    )
-    user.wait("its model's UID", lambda: "modelmeter.dev/model-uid" in user.get("pvc", "dataset")["metadata"]["labels"])
-    user.kubectl("delete", MODELS, "fleeting", "--wait=false")
-    user.wait("the model's end", lambda: not user.get(MODELS, "fleeting"))
-    user.wait(
-        "the claim to be let go",
-        lambda: "modelmeter.dev/metering" not in user.get("pvc", "dataset")["metadata"].get("finalizers", []),
-    )
-    assert "deletionTimestamp" not in user.get("pvc", "dataset")["metadata"]
-
-
-def test_a_copy_of_a_models_pod_is_let_go_and_told(user: User) -> None:
-    copied = labelled("copied", "another", finalizers=["modelmeter.dev/metering"])
-    copied["metadata"]["labels"]["modelmeter.dev/model-uid"] = idle(user, "original")
-    user.apply(copied)
-    user.wait("the copy to be let go", lambda: not user.get("pod", "copied")["metadata"].get("finalizers"))
-    told = user.wait("an event", lambda: [e for e in user.list("events") if e["involvedObject"]["name"] == "copied"])
-    assert "leave that label out" in told[-1]["message"]
-
-
 def test_amounts_with_exponents_are_metered(user: User) -> None:
     uid = idle(user, "exponents")
     user.apply(labelled("spare", "exponents", resources={"requests": {"cpu": "100e-3", "memory": "129e6"}}))
@@ -229,13 +184,6 @@ def test_amounts_with_exponents_are_metered(user: User) -> None:
     user.wait("its end", lambda: not user.list("pods"))
     (cpu,), (memory,) = lines(user, uid, "cpu"), lines(user, uid, "memory")
     assert seconds(memory) * 100 == seconds(cpu) * 129_000_000 > 0
-
-
-def test_what_names_no_model_is_let_go_and_told(user: User) -> None:
-    user.apply(labelled("orphan", "nobody", finalizers=["modelmeter.dev/metering"]))
-    user.wait("the orphan to be let go", lambda: not user.get("pod", "orphan")["metadata"].get("finalizers"))
-    told = user.wait("an event", lambda: [e for e in user.list("events") if e["reason"] == "NoModel"])
-    assert "names 'nobody', and there is no such ModelDeployment" in told[0]["message"]
 
 
 def test_a_claim_that_two_models_use_is_divided_between_them(user: User, watcher: PodWatcher) -> None:
