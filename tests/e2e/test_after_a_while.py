@@ -31,7 +31,7 @@ DATASET = {
 def user(cluster: Cluster, operator: Operator) -> Iterator[User]:
     """Somebody who did all that is to be mended or let go."""
     user = User(cluster, "patient")
-    for begin in (lose_a_statement, copy, name_no_model, end_before_a_pod, end_before_a_claim):
+    for begin in BEGINNINGS:
         begin(user)
     yield user
     user.kubectl("delete", MODELS, "--all", "--wait=false")
@@ -127,3 +127,20 @@ def test_a_statement_that_is_deleted_while_the_operator_runs_is_written_again(us
         lambda: json.loads(user.cluster.kubectl("get", *of_guarded(user), "-o", "json"))["items"],
     )
     assert user.condition("guarded", "Metered")["status"] == "True"
+
+
+def end_with_the_namespace(user: User) -> None:
+    """Another namespace is deleted in which a pod of a model runs."""
+    leaving = User(user.cluster, "leaving")
+    leaving.apply(model("short"))
+    leaving.wait("a scheduled pod", lambda: [p for p in leaving.list("pods") if p["spec"].get("nodeName")])
+    user.cluster.kubectl("delete", "namespace", "leaving", "--wait=false")
+
+
+def test_deleting_the_namespace_ends_with_a_last_statement(user: User) -> None:
+    user.wait("the namespace's end", lambda: not user.get("namespace", "leaving"))
+    pages = [page["spec"] for page in user.cluster.objects.list("coststatements", SYSTEM)]
+    assert [page["closed"] for page in pages if page["model"]["namespace"] == "leaving"] == [True]
+
+
+BEGINNINGS = lose_a_statement, copy, name_no_model, end_before_a_pod, end_before_a_claim, end_with_the_namespace

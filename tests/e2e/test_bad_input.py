@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.chart import SYSTEM
+from tests.cluster.cluster import Cluster
+from tests.cluster.operator import Operator
 from tests.cluster.user import MODELS, User, model
 
 pytestmark = pytest.mark.e2e
@@ -152,9 +154,15 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def mistaken(cluster: Cluster, operator: Operator) -> User:
+    """Somebody whose every manifest is refused: so one namespace is enough."""
+    return User(cluster, "mistaken")
+
+
 @pytest.mark.parametrize(("spec", "words"), [entry[1:] for entry in REFUSED], ids=[entry[0] for entry in REFUSED])
-def test_kubectl_apply_refuses(user: User, spec: dict[str, Any], words: tuple[str, ...]) -> None:
-    answer = user.refused(model("wrong", **spec))
+def test_kubectl_apply_refuses(mistaken: User, spec: dict[str, Any], words: tuple[str, ...]) -> None:
+    answer = mistaken.refused(model("wrong", **spec))
     for word in words:
         assert word in answer
 
@@ -164,8 +172,8 @@ def test_a_claim_cannot_shrink(user: User) -> None:
     assert "size may grow but not shrink" in user.refused(model("claimed", storage={"size": "5Gi"}))
 
 
-def test_a_name_that_no_service_could_have(user: User) -> None:
-    assert "metadata.name" in user.refused(model("1-starts-with-a-digit"))
+def test_a_name_that_no_service_could_have(mistaken: User) -> None:
+    assert "metadata.name" in mistaken.refused(model("1-starts-with-a-digit"))
 
 
 RATE = {"item": "gpu", "price": "1", "per": "hour", "from": "2026-01-01T00:00:00Z"}
@@ -204,8 +212,8 @@ def test_a_price_book_is_append_only(user: User) -> None:
         ({"item": "disk"}, ("item", "Unsupported value")),
     ],
 )
-def test_a_rate_that_cannot_work(user: User, change: dict[str, Any], words: tuple[str, ...]) -> None:
-    answer = user.refused(book(f"wrong-{user.namespace}", {**copy.deepcopy(RATE), **change}))
+def test_a_rate_that_cannot_work(mistaken: User, change: dict[str, Any], words: tuple[str, ...]) -> None:
+    answer = mistaken.refused(book("wrong", {**copy.deepcopy(RATE), **change}))
     for word in words:
         assert word in answer
 

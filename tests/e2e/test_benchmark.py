@@ -57,7 +57,7 @@ def test_a_replica_is_measured_once_for_each_configuration(
     serving(user, NAME)
     first = user.wait("the Job", lambda: job(user))
     pod = kubelet.holds(user, JOB_PODS)
-    assert user.condition(NAME, "Benchmarked")["reason"] == "BenchmarkRunning"
+    user.wait("that to be said", lambda: user.condition(NAME, "Benchmarked")["reason"] == "BenchmarkRunning")
     assert "performance" not in user.status(NAME)
 
     found = kubelet.runs(user, pod, tmp_path / "termination-log", **SHORT)

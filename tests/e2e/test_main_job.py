@@ -206,17 +206,6 @@ def test_drift_is_repaired(user: User) -> None:
     user.wait("one replica again", lambda: user.get("deployment", "steady")["spec"]["replicas"] == 1)
 
 
-def test_deleting_the_namespace_ends_with_a_last_statement(user: User) -> None:
-    user.apply(model("short"))
-    user.wait("a scheduled pod", lambda: [p for p in user.list("pods") if p["spec"].get("nodeName")])
-    uid = user.get(MODELS, "short")["metadata"]["uid"]
-    user.cluster.kubectl("delete", "namespace", user.namespace, "--wait=false")
-    user.wait(
-        "the namespace's end", lambda: not user.cluster.kubectl("get", "ns", user.namespace, "--ignore-not-found")
-    )
-    assert [page["closed"] for page in statements(user, uid)] == [True]
-
-
 def test_what_somebody_lets_go_of_before_it_is_counted_is_told(user: User, operator: Operator) -> None:
     user.apply(model("stripped"))
     pod = user.wait("its pod to run", lambda: _running(user))

@@ -64,7 +64,7 @@ def test_a_canary_is_rolled_back_or_followed(
     old_hash, new_hash = (item["metadata"]["annotations"][HASH] for item in (first, new))
     assert sorted(revisions(user)) == sorted([old_hash] * 2 + [new_hash])
     assert user.get("configmap", f"{NAME}-model")["data"] == told
-    assert user.condition(NAME, "Ready")["reason"] == "Canary"
+    user.wait("that to be said", lambda: user.condition(NAME, "Ready")["reason"] == "Canary")
     assert new["metadata"]["annotations"]["modelmeter.dev/canary-replicas"] == "1"
     assert watcher.most == 3
     # It fails before it has been ready for long enough.

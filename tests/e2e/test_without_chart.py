@@ -27,23 +27,28 @@ def test_crds_prices_and_a_kubeconfig_are_enough(tmp_path: Path) -> None:
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         cluster.kubectl("apply", "-f", CHECKOUT / "manifests" / "pricebook.yaml")
         with Operator(cluster.kubeconfig, tmp_path / "operator.log") as operator:
+            releasing = release(cluster)
             user = User(cluster, "search")
             user.apply(model("shop"))
             user.wait("a price", lambda: user.condition("shop", "Priced").get("status") == "True")
             user.wait("a cost", lambda: Decimal(user.status("shop").get("cost", {}).get("total", "0")) > 0)
-            one_operator_at_a_time(cluster, operator, tmp_path)
+            one_operator_at_a_time(cluster, operator, releasing, tmp_path)
         found = json.loads(cluster.kubectl("get", "coststatements", f"--namespace={SYSTEM}", "-o", "json"))["items"]
         assert [item["spec"]["model"]["name"] for item in found] == ["shop"]
 
 
-def one_operator_at_a_time(cluster: Cluster, first: Operator, folder: Path) -> None:
-    """Nothing is released under a working operator; a second one of the same host takes over, and the first ends."""
+def release(cluster: Cluster) -> subprocess.Popen[str]:
+    """`modelmeter release`, which waits for a while where an operator works."""
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     command = [sys.executable, "-m", "modelmeter", "release"]
-    done = subprocess.run(
-        command, env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}, capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert f"operator {this_host()} is at work in {SYSTEM}" in done.stderr
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def one_operator_at_a_time(cluster: Cluster, first: Operator, releasing: subprocess.Popen[str], folder: Path) -> None:
+    """Nothing is released under a working operator; a second one of the same host takes over, and the first ends."""
+    _, said = releasing.communicate()
+    assert releasing.returncode == 1
+    assert f"operator {this_host()} is at work in {SYSTEM}" in said
     with Operator(cluster.kubeconfig, folder / "second.log"):
         for _ in range(100):
             if "has taken over" in first.log.read_text():

@@ -63,9 +63,13 @@ class Tenant(User):
         events = [e for e in self.list("events") if e["involvedObject"]["kind"] == "ModelDeployment"]
         return sorted(event["reason"] for event in events if event["type"] == "Warning")
 
+    def leave(self) -> None:
+        """Delete the model, and wait for nothing: its pods answer for a while before they end."""
+        self.kubectl("delete", MODELS, self.name, "--wait=false", "--ignore-not-found")
+
     def settle(self) -> list[dict[str, Any]]:
         """Delete the model; its pages, which hold the seconds that containerd recorded, and no other."""
-        self.kubectl("delete", MODELS, self.name, "--wait=false")
+        self.leave()
         self.wait("its end", lambda: not self.get(MODELS, self.name))
         self.wait("the watcher", lambda: all(seen.gone for seen in self.watcher.pods.values()))
         pages = statements(self, self.uid)

@@ -93,7 +93,7 @@ def test_a_source_that_does_not_exist_and_is_corrected(troubled: dict[str, Tenan
     assert tenant.warnings() == ["ModelLoadFailed"]
     (done,) = (event for event in tenant.list("events") if event["reason"] == "Loaded")
     assert re.search(r": loaded 87\.1 MiB in \d+ s, sha256 [0-9a-f]{64}$", done["message"])
-    tenant.settle()
+    tenant.leave()
 
 
 def wait_figures(tenant: Tenant) -> None:
@@ -110,7 +110,7 @@ def test_a_full_disk_and_then_a_larger_one(troubled: dict[str, Tenant]) -> None:
     assert tenant.warnings() == ["ModelLoadFailed"]
     tenant.change({"storage": {"size": "1Gi"}})
     tenant.wait_answer()
-    tenant.settle()
+    tenant.leave()
 
 
 def test_an_image_that_does_not_exist(troubled: dict[str, Tenant]) -> None:
@@ -120,7 +120,7 @@ def test_an_image_that_does_not_exist(troubled: dict[str, Tenant]) -> None:
     assert "spec.serving.imagePullSecrets" in message
     assert tenant.condition("no-image", "ModelAvailable")["status"] == "True"
     assert tenant.warnings() == ["ImageNotPulled"]
-    tenant.settle()
+    tenant.leave()
 
 
 def test_a_loader_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None:
@@ -129,7 +129,7 @@ def test_a_loader_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None
     assert "memory" in message
     assert "spec.serving.resources.limits" in message
     assert tenant.warnings() == ["ModelLoadFailed"]
-    tenant.settle()
+    tenant.leave()
 
 
 def test_a_triton_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None:
@@ -139,7 +139,7 @@ def test_a_triton_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None
     assert "container triton was killed for memory; raise spec.serving.resources.limits.memory" in message
     assert tenant.warnings() == ["OutOfMemory"]
     tenant.wait_answer()
-    tenant.settle()
+    tenant.leave()
 
 
 def flood(tenant: Tenant, times: int) -> str:
@@ -156,7 +156,7 @@ def test_a_crash_loop(troubled: dict[str, Tenant]) -> None:
     assert "container triton ends again and again, last with exit code 127" in message
     tenant.wait("three attempts", lambda: tenant.container()["restartCount"] >= 3)
     assert tenant.warnings() == ["CrashLooping"]
-    tenant.settle()
+    tenant.leave()
 
 
 def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
@@ -164,7 +164,7 @@ def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
     tenant.wait_answer(150)
     assert tenant.container()["restartCount"] == 0
     assert tenant.warnings() == []
-    tenant.settle()
+    tenant.leave()
 
 
 def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant], long_ones: Future[None]) -> None:
@@ -172,7 +172,7 @@ def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant], long_
     tenant = troubled["hanging"]
     tenant.wait("a restart", lambda: tenant.container()["restartCount"] == 1, 150)
     tenant.wait_answer()
-    tenant.settle()
+    tenant.leave()
 
 
 def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant], long_ones: Future[None]) -> None:
@@ -184,3 +184,8 @@ def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant], long_ones: Fu
     pages = tenant.settle()
     # What T had passed before the node was lost is exact.
     assert "estimated" in {line["certainty"] for line in pages[-1]["lines"] if line["item"] == "gpu"}
+
+
+@pytest.mark.parametrize("name", [name for name in TROUBLES if name != "lost"])
+def test_every_second_of_it_is_on_the_bill(troubled: dict[str, Tenant], name: str) -> None:
+    troubled[name].settle()

@@ -13,19 +13,16 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.images.archive import Image, load
+from tests.cluster.images import store
 from tests.cluster.layout import Layout
 from tests.cluster.machines import Machine
 from tests.cluster.node import cgroups, settings
 from tests.cluster.node.namespaces import command
 from tests.cluster.node.needs import SEARCH
 
-START_SECONDS: Final = 30.0
-CTR: Final = ("ctr", "--namespace=k8s.io")
 KERNEL: Final = (
     "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
@@ -47,13 +44,13 @@ class Node:
     def run(self) -> str:
         """Start everything; return the name of what ended first."""
         self._configure()
+        images = self._layout.images.read_text(encoding="utf-8")
+        store.link(images, self._layout.binaries, self._home / "lib" / "containerd")
         self._mount()
         cgroups.create(self._layout.cgroup(self._machine.name))
         self._start("containerd", "containerd", f"--config={self._etc}/containerd.toml")
-        self._wait()
-        for image in load(self._layout.images.read_text(encoding="utf-8")):
-            self._load(image)
-        self._start("events", *CTR, "events")
+        store.wait(self._layout.binaries)
+        self._start("events", "ctr", "--namespace=k8s.io", "events")
         self._start("kubelet", *self._kubelet())
         while True:
             pid, _ = os.wait()  # and of every orphan of the node
@@ -90,24 +87,6 @@ class Node:
         with log.open("ab") as output:
             child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/")
         self._children[child.pid] = name
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while subprocess.run([*CTR, "version"], capture_output=True, check=False).returncode:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"containerd does not answer after {START_SECONDS:.0f} s")
-            time.sleep(0.1)
-
-    def _load(self, image: Image) -> None:
-        """Stream an image into containerd, unless it is there from before a reboot."""
-        listed = subprocess.run([*CTR, "images", "list", "--quiet"], capture_output=True, text=True, check=True)
-        if set(image.names) <= set(listed.stdout.split()):
-            return
-        with subprocess.Popen([*CTR, "images", "import", "-"], stdin=subprocess.PIPE, stdout=sys.stderr) as process:
-            assert process.stdin is not None
-            image.write(process.stdin)
-        if process.returncode:
-            raise OSError(f"containerd could not import {image.names[0]}")
 
     def _kubelet(self) -> list[str]:
         labels = ",".join(f"{name}={value}" for name, value in self._machine.labels.items())

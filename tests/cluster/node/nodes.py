@@ -10,6 +10,7 @@ from tests.cluster.api import Api
 from tests.cluster.errors import ClusterError
 from tests.cluster.images.archive import dump
 from tests.cluster.images.catalogue import catalogue
+from tests.cluster.images.store import store
 from tests.cluster.layout import Layout
 from tests.cluster.machines import GPU, Machine
 from tests.cluster.node import cgroups, needs
@@ -31,7 +32,10 @@ def require(directory: Path) -> None:
 
 def make_images() -> str:
     """Make the images that the cache lacks; what nodes are told of them."""
-    return dump(catalogue(binaries(nodes=True)))
+    tools = binaries(nodes=True)
+    images = dump(catalogue(tools))
+    store(images, tools)
+    return images
 
 
 def give_gpus(api: Api, machine: Machine) -> None:
