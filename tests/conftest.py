@@ -38,6 +38,8 @@ LONGEST: Final = (
 )
 """What takes longest, in this order: it begins first, so that no worker is left alone with it at the end."""
 
+# What numpy multiplies here is small: its threads would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # An example that takes long on a busy machine is no failure: how fast things are is what `make bench` says.
 # CI judges a change by the same examples every time; at home each run looks further.
 settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))

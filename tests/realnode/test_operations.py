@@ -89,7 +89,7 @@ def test_a_drain_waits_for_the_disruption_budget(steady: Tenant) -> None:
     drain = ("drain", NODE, "--pod-selector=modelmeter.dev/model=steady", "--delete-emptydir-data")
     before = steady.pod()["metadata"]["uid"]
     with pytest.raises(ClusterError, match="disruption budget"):
-        steady.cluster.kubectl(*drain, "--timeout=6s")
+        steady.cluster.kubectl(*drain, "--timeout=2s")
     assert steady.pod()["metadata"]["uid"] == before
     assert steady.score("books") > 0
 

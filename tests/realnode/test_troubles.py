@@ -55,10 +55,11 @@ def troubled(installed: Cluster, tenants: dict[str, Tenant]) -> dict[str, Tenant
 
 
 @pytest.fixture(scope="module", autouse=True)
-def long_ones(troubled: dict[str, Tenant]) -> Iterator[Future[None]]:
-    """What takes long begins beside the other tests: a Triton hangs, a node is gone."""
-    with ThreadPoolExecutor(1) as executor:
-        yield executor.submit(begin, troubled["hanging"], troubled["lost"])
+def long_ones(troubled: dict[str, Tenant]) -> Iterator[dict[str, Future[None]]]:
+    """What takes long goes on beside the other tests: a Triton hangs, a node is gone; a disk is full."""
+    with ThreadPoolExecutor(2) as executor:
+        begun = executor.submit(begin, troubled["hanging"], troubled["lost"])
+        yield {"hanging": begun, "lost": begun, "disk-full": executor.submit(fill, troubled["disk-full"])}
 
 
 def begin(hanging: Tenant, lost: Tenant) -> None:
@@ -103,14 +104,18 @@ def wait_figures(tenant: Tenant) -> None:
     assert {"ModelLoading"} <= {event["reason"] for event in tenant.list("events") if event["type"] == "Normal"}
 
 
-def test_a_full_disk_and_then_a_larger_one(troubled: dict[str, Tenant]) -> None:
-    tenant = troubled["disk-full"]
+def fill(tenant: Tenant) -> None:
+    """The model does not fit on its disk until that is larger."""
     message = tenant.wait_reason("ModelLoadFailed")
     assert "No space left on device" in message
     assert tenant.warnings() == ["ModelLoadFailed"]
     tenant.change({"storage": {"size": "1Gi"}})
-    tenant.wait_answer()
+    tenant.wait_answer(150)
     tenant.leave()
+
+
+def test_a_full_disk_and_then_a_larger_one(long_ones: dict[str, Future[None]]) -> None:
+    long_ones["disk-full"].result()
 
 
 def test_an_image_that_does_not_exist(troubled: dict[str, Tenant]) -> None:
@@ -167,16 +172,16 @@ def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
     tenant.leave()
 
 
-def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant], long_ones: Future[None]) -> None:
-    long_ones.result()
+def test_a_triton_that_hangs_is_started_again(troubled: dict[str, Tenant], long_ones: dict[str, Future[None]]) -> None:
+    long_ones["hanging"].result()
     tenant = troubled["hanging"]
     tenant.wait("a restart", lambda: tenant.container()["restartCount"] == 1, 150)
     tenant.wait_answer()
     tenant.leave()
 
 
-def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant], long_ones: Future[None]) -> None:
-    long_ones.result()
+def test_a_node_that_is_gone_for_good(troubled: dict[str, Tenant], long_ones: dict[str, Future[None]]) -> None:
+    long_ones["lost"].result()
     tenant = troubled["lost"]
     message = tenant.wait_reason("NoNodeFits", 150)
     assert "Add a node that fits" in message
