@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO_SECONDS ?= 0
 BENCH_SECONDS ?= 15
 # Most of the time tests wait for clusters: more workers than a small machine has cores still help.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 NODE_PACKAGES := runc containernetworking-plugins debootstrap nftables conntrack iproute2 util-linux mount
 LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 

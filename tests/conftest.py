@@ -13,7 +13,13 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.cluster.node.needs import missing
 
 TESTS: Final = Path(__file__).parent
-APART: Final = ("test_uninstall.py", "test_without_chart.py", "test_harness.py")
+APART: Final = (
+    "test_uninstall.py",
+    "test_without_chart.py",
+    "test_harness.py",
+    "test_operations.py",
+    "test_troubles.py",
+)
 """Files that start a cluster of their own though their folder shares one."""
 AT_PODS: Final = (
     "test_autoscaling.py",
@@ -26,12 +32,14 @@ AT_PODS: Final = (
 cluster is another."""
 LONGEST: Final = (
     "e2e at pods",
-    "realnode",
     "e2e",
+    "tests/realnode/test_troubles.py",
+    "realnode",
+    "tests/realnode/test_operations.py",
     "faults",
+    "serving",
     "tests/simulation/test_simulation.py",
     "tests/e2e/test_uninstall.py",
-    "serving",
     "loader",
     "tests/e2e/test_without_chart.py",
     "tests/e2e/test_harness.py",
