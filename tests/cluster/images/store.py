@@ -48,9 +48,9 @@ def link(images: str, tools: Path, target: Path) -> None:
     """Make containerd's folder of a new node; it copies where the cache is on another file system."""
     if target.exists():
         return
-    source = store(images, tools)
     target.parent.mkdir(parents=True, exist_ok=True)
     for how in ("--link", "--reflink=auto"):
+        source = store(images, tools)  # made again where a newer one has just taken its place
         done = subprocess.run(["cp", "--archive", how, source, target], capture_output=True, text=True, check=False)
         if not done.returncode:
             break
