@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.cluster.node import inner
+from tests.realnode.container_watcher import STOPPING
 from tests.realnode.slow_hub import COMMIT, ENDPOINT, SOURCE, slow_hub
 from tests.realnode.tenant import SMALL, Tenant
 
@@ -161,7 +163,15 @@ def test_a_crash_loop(troubled: dict[str, Tenant]) -> None:
     assert "container triton ends again and again, last with exit code 127" in message
     tenant.wait("three attempts", lambda: tenant.container()["restartCount"] >= 3)
     assert tenant.warnings() == ["CrashLooping"]
+    # Else nobody could tell later whether it was told to end while it ran or while it waited.
+    tenant.wait("a pause", lambda: paused(tenant) > 2 * STOPPING)
     tenant.leave()
+
+
+def paused(tenant: Tenant) -> timedelta:
+    """How long its Triton has not run."""
+    ended = tenant.container()["lastState"].get("terminated")
+    return datetime.now(UTC) - datetime.fromisoformat(ended["finishedAt"]) if ended else timedelta(0)
 
 
 def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
