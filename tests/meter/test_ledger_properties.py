@@ -91,9 +91,11 @@ def _at(seconds: int) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
-def _pass(books: Books, world: list[Pod], now: int, view: int, crash: str = "", ended: bool = False) -> None:
+def _pass(
+    books: Books, world: list[Pod], now: int, view: int, crash: str = "", ended: bool = False, prices: Tariff = PRICES
+) -> None:
     held = tuple(seen for pod in world if (seen := pod.seen_at(view)) is not None)
-    facts = Facts(_at(now), held, PRICES, "", Terms((LABOUR,), until=_at(now) if ended else None), ended)
+    facts = Facts(_at(now), held, prices, "", Terms((LABOUR,), until=_at(now) if ended else None), ended)
     outcome = account(books.open, facts)
     if crash == "before":
         return
@@ -122,9 +124,13 @@ def _true_cost(pod: Pod) -> Fraction:
 
 
 @settings(max_examples=400, deadline=None)
-@given(pods, steps)
-@example([(48292, 2, 1, 0)], [Step(15893, 0, ""), Step(32400, 2, "")])  # seen only after T passed its start, asked at T
-def test_any_history_is_exact(drawn: list[tuple[int, int, int, int]], drawn_steps: list[Step]) -> None:
+@given(pods, steps, st.integers(0, 12))
+@example(
+    [(48292, 2, 1, 0)], [Step(15893, 0, ""), Step(32400, 2, "")], 0
+)  # seen only after T passed its start, asked at T
+def test_any_history_is_exact(
+    drawn: list[tuple[int, int, int, int]], drawn_steps: list[Step], without_a_book: int
+) -> None:
     world = [
         Pod(f"uid-{index}", start, start + length, gpus, f"{revision:016x}" if revision else "")
         for index, (start, length, gpus, revision) in enumerate(drawn)
@@ -132,11 +138,11 @@ def test_any_history_is_exact(drawn: list[tuple[int, int, int, int]], drawn_step
     books = Books(first_page(MODEL, BEGIN))
     books.open = replace(books.open, overheads=(LABOUR,))
     now = view = 0
-    for step in drawn_steps:
+    for number, step in enumerate(drawn_steps):
         now += step.pause
         # A view may be late, but never goes back: who begins to write lists consistently first.
         view = max(view, now - step.lag)
-        _pass(books, world, now, view, step.crash)
+        _pass(books, world, now, view, step.crash, prices=PRICES if number >= without_a_book else Tariff(None))
         # What the status shows is what the posted page becomes, whenever it is asked.
         shown = live_page(books.open, Facts(_at(now), _held(world, now), PRICES, "", Terms((LABOUR,))))
         assert seconds_of(shown, GPU) == sum(pod.gpus * _used(pod, now) for pod in world)

@@ -16,10 +16,12 @@ from modelmeter.meter.ledger import advance, reprice, settle
 from modelmeter.meter.observe import pod_holding
 from modelmeter.meter.page import Page
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.revisions import fold
 from modelmeter.meter.stored import from_spec, to_spec
 from modelmeter.meter.verify import verify_pages
 from tests.meter import objects
 from tests.meter.builders import at, facts, page, pod, tariff
+from tests.meter.objects import PodBuilder
 
 PRICES = tariff({"item": "gpu", "price": "2"})
 NOTHING = Tariff(None)
@@ -65,13 +67,52 @@ def test_of_more_than_a_page_names_the_oldest_are_counted_together() -> None:
     }
 
 
-def test_what_lost_its_name_is_taken_back_from_where_it_is() -> None:
-    sheet = advance(page(), [of(1, "a", 0)], at(3600), PRICES)
-    for number in range(2, MAX_REVISIONS + 2):
-        sheet = settle(sheet, of(number, f"uid-{number}", number, number + 10), PRICES)
-    sheet = settle(reread(sheet), of(1, "a", 0, 1800), PRICES)
-    assert shown(sheet)["other"] == ("1800", "1.0000")
+def test_of_those_with_pods_none_loses_its_name_while_there_are_others() -> None:
+    """A revision serves on beside failed canaries, however old it is."""
+    sheet = advance(page(), [of(1, "a", 0)], at(60), PRICES)
+    for number in range(2, MAX_REVISIONS + 5):
+        sheet = settle(reread(sheet), of(number, f"uid-{number}", 60 * number, 60 * number + 30), PRICES)
+    back = of(1, "b", 7200)
+    sheet = advance(reread(sheet), [of(1, "a", 0), back], at(9000), PRICES)
+    assert shown(sheet)[revision(1)] == (str(9000 + 1800), "6.0000")
+
+
+def test_what_lost_its_name_is_taken_back_from_where_it_is_though_it_got_another_again() -> None:
+    live = [of(number, f"uid-{number}", number) for number in range(1, MAX_REVISIONS + 2)]
+    sheet = advance(page(), live[:1], at(3600), PRICES)
+    sheet = advance(reread(sheet), live, at(7200), PRICES)
     assert revision(1) not in shown(sheet)
+    ended = [replace(held, end=at(7200)) for held in live[1:]]
+    sheet = advance(reread(sheet), [live[0], *ended, of(1, "new", 7300)], at(9100), PRICES)
+    assert shown(sheet)[revision(1)] == ("1800", "1.0000")
+    sheet = settle(reread(sheet), of(1, "uid-1", 1, 1801), PRICES)
+    assert shown(sheet)["other"] == (str(1800 + 7200 - 2), f"{(1800 + 7200 - 2) / 1800:.4f}")
+    assert shown(sheet)[revision(1)] == ("1800", "1.0000")
+
+
+def test_a_pods_usage_stands_under_one_revision_whatever_somebody_writes_on_it() -> None:
+    sheet = advance(page(), [of(1, "a", 0)], at(3600), PRICES)
+    sheet = advance(reread(sheet), [of(2, "a", 0)], at(7200), PRICES)
+    sheet = settle(reread(sheet), of(3, "a", 0, 1800), PRICES)
+    assert shown(sheet) == {revision(1): ("1800", "1.0000")}
+
+
+def test_what_has_no_price_is_taken_back_from_its_own_revision() -> None:
+    """Its spans are cut where another pod of the revision began; those of the canary are not."""
+    live = [of(1, "old", 0), of(1, "old2", 1800), of(2, "canary", 0)]
+    sheet = advance(page(), live, at(3600), NOTHING)
+    sheet = settle(reread(sheet), of(1, "old", 0, 900), NOTHING)
+    assert shown(sheet) == {revision(1): ("2700", None), revision(2): ("3600", None)}
+
+
+def test_since_is_when_the_first_pod_began_whichever_was_posted_first() -> None:
+    sheet = settle(page(), of(1, "b", 100, 160), PRICES)
+    assert sheet.revisions == {revision(1): at(100)}
+    assert advance(sheet, [of(1, "a", 50)], at(200), PRICES).revisions == {revision(1): at(50)}
+
+
+def test_what_held_nothing_names_nothing() -> None:
+    assert settle(page(), of(1, "a", 5, 5), PRICES).revisions == {}
 
 
 def test_what_has_no_revision_is_other_and_a_stage_or_a_claim_is_of_none() -> None:
@@ -103,8 +144,8 @@ def test_revisions_are_carried_over_a_months_end_and_lose_their_names_there_too(
         ),
     )
     pages = [*outcome.closed, ended.page]
-    assert shown(ended.page).keys() == {*(revision(n) for n in range(5, 9)), "other"}
-    assert list(verify_pages([to_spec(one, publish.totals(one)) for one in pages])) == []
+    assert shown(ended.page).keys() == {*(revision(n) for n in (2, 6, 7, 8)), "other"}
+    assert found_wrong(*pages) == []
 
 
 def test_a_page_that_carries_another_revisions_usage_is_not_whole() -> None:
@@ -112,8 +153,17 @@ def test_a_page_that_carries_another_revisions_usage_is_not_whole() -> None:
     past = outcome.page.past
     turned = dict(zip(past.revisions, reversed(past.revisions.values()), strict=True))
     forged = replace(outcome.page, past=replace(past, revisions=turned))
-    specs = [to_spec(one, publish.totals(one)) for one in (*outcome.closed, forged)]
-    assert list(verify_pages(specs)) == ["2026-12: what it carries is not the sum of 2026-11 and all before"]
+    assert found_wrong(*outcome.closed, forged) == ["2026-12: what it carries is not the sum of 2026-11 and all before"]
+    hidden = replace(outcome.page, past=replace(past, revisions=fold(past.revisions, [revision(2)])))
+    assert found_wrong(*outcome.closed, hidden) == ["2026-12: what it carries is not the sum of 2026-11 and all before"]
+    assert found_wrong(*outcome.closed, replace(outcome.page, revisions={}))[0] == (
+        f"2026-12: revision {revision(1)} is on it, but not among its revisions"
+    )
+
+
+def found_wrong(*pages: Page) -> list[str]:
+    """What `verify` says of these pages."""
+    return list(verify_pages([to_spec(one, publish.totals(one)) for one in pages]))
 
 
 def test_usage_without_a_price_keeps_its_revision_and_the_cost_of_it_is_not_known() -> None:
@@ -134,7 +184,13 @@ def test_usage_without_a_price_keeps_its_revision_and_the_cost_of_it_is_not_know
     ],
 )
 def test_the_revision_of_a_pod_is_its_annotation(annotation: str, stage: str, found: str) -> None:
-    labelled = objects.pod("a").on("gpu-1", at(0)).labelled(LABEL_STAGE, stage).annotated(TEMPLATE_HASH, annotation)
-    held = pod_holding(labelled.build(), {"gpu-1": objects.node("gpu-1")})
+    hand = objects.pod("a").on("gpu-1", at(0)).labelled(LABEL_STAGE, stage).annotated(TEMPLATE_HASH, annotation)
+    assert seen(hand).revision == ""
+    assert seen(hand.labelled("app.kubernetes.io/managed-by", "modelmeter")).revision == found
+
+
+def seen(pod: PodBuilder) -> Holding:
+    """What such a pod holds."""
+    held = pod_holding(pod.build(), {"gpu-1": objects.node("gpu-1")})
     assert held is not None
-    assert held.revision == found
+    return held

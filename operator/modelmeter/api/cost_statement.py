@@ -110,6 +110,8 @@ class Open(Struct):
 
     amounts: Annotated[dict[str, Integer], Field(max_length=8)]
     """item to GPUs, millicores, bytes or replicas."""
+    revision: Revision | None = None
+    """Under which revision their usage stands; absent: under none."""
     uids: Annotated[list[str], Field(max_length=MAX_UIDS)]
 
 

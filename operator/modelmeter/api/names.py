@@ -6,6 +6,9 @@ GROUP = "modelmeter.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+MANAGED_BY = {"app.kubernetes.io/managed-by": "modelmeter"}
+"""On all that the operator makes, and on nothing that somebody labelled by hand."""
+
 LABEL_MODEL = f"{GROUP}/model"
 """On every metered pod and claim: the name of its ModelDeployment."""
 

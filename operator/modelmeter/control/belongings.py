@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from modelmeter.api.cost_statement import ModelRef
-from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID
+from modelmeter.api.names import LABEL_MODEL, LABEL_MODEL_UID, MANAGED_BY
 from modelmeter.api.resources import ModelDeployment
 from modelmeter.control.accounts import Account, Accounts
 from modelmeter.control.view import View
 from modelmeter.meter.objects import Bare, Claim, Deployment, Metadata, Pod
-from modelmeter.provision.labels import MANAGED_BY
 
 T = TypeVar("T", Pod, Claim, Bare)
 M = TypeVar("M", Pod, Claim, Bare, covariant=True)

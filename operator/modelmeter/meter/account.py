@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Final
 
-from modelmeter.api.cost_statement import MAX_CLAIMS, MAX_LINES, MAX_OVERHEADS, MAX_UIDS, MAX_UNPRICED
+from modelmeter.api.cost_statement import MAX_CLAIMS, MAX_LINES, MAX_OVERHEADS, MAX_REVISIONS, MAX_UIDS, MAX_UNPRICED
 from modelmeter.errors import LedgerError
 from modelmeter.meter import cost, inference, sums
 from modelmeter.meter.holding import STORAGE, Holding
@@ -20,6 +20,7 @@ from modelmeter.meter.ledger import Terms, advance, forget, reprice, roll, settl
 from modelmeter.meter.lifetime import AHEAD
 from modelmeter.meter.page import Page, month_end
 from modelmeter.meter.prices import Tariff
+from modelmeter.meter.revisions import unnamed
 
 ADVANCE_EVERY: Final = timedelta(hours=6)
 """How far T may fall behind; bounds what a finalizer stripped by hand can cost."""
@@ -39,6 +40,7 @@ BOUNDS: Final[tuple[tuple[str, Callable[[Page], int], int, str], ...]] = (
     ("claims", lambda page: len(page.uses), MAX_CLAIMS, SPLIT),
     ("claims[].users", lambda page: max(map(len, page.uses.values()), default=0), MAX_UIDS, SPLIT),
     ("overheads", lambda page: len(page.overheads), MAX_OVERHEADS, "join entries of spec.pricing"),
+    ("revisions", lambda page: len(page.revisions), MAX_REVISIONS, "restore the statement from a backup"),
 )
 """List of a statement, how long it is on a page and may be, and what to do where it is longer."""
 
@@ -148,6 +150,8 @@ def check(page: Page) -> None:
     both = page.open.keys() & page.settled.keys()
     if both:
         raise LedgerError(f"{page.month}: {sorted(both)[0]} is both open and settled")
+    if revision := unnamed(page):
+        raise LedgerError(f"{page.month}: revision {revision} is on it, but not among its revisions")
     if page.tally is not None and min(page.tally.counters) < 0:
         raise LedgerError(f"{page.month}: what was counted of inferences would be negative")
     usage = sums.plus(page.past.usage, sums.usage(page.lines))

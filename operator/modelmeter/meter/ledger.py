@@ -18,7 +18,7 @@ from modelmeter.meter.holding import Holding
 from modelmeter.meter.page import Page, Past, month_end, month_of
 from modelmeter.meter.posting import Mark, Posting
 from modelmeter.meter.prices import Tariff
-from modelmeter.meter.revisions import named
+from modelmeter.meter.revisions import counted_as, named
 from modelmeter.meter.uses import Use, Uses, known, remembered
 
 REMEMBER_SETTLED: Final = timedelta(hours=1)
@@ -70,6 +70,7 @@ def settle_all(page: Page, finished: Iterable[Holding], tariff: Tariff) -> Page:
     return replace(
         posting.page(),
         open=still_open,
+        counted_as={uid: revision for uid, revision in page.counted_as.items() if uid in still_open},
         settled={**page.settled, **dict.fromkeys(settled)},
         uses={claim: users for claim, users in page.uses.items() if users.keys() & still_open.keys()},
     )
@@ -83,9 +84,9 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
     """
     to = max(to, page.posted_through)
     holdings = tuple(held)
+    page = named(page, [holding for holding in holdings if holding.start < to])
     page = settle_all(page, [held for held in holdings if held.end is not None and held.end <= to], tariff)
     live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
-    page = named(page, live)
     posting = Posting(page, tariff)
     for holding in live:
         posting.holding(holding, to)
@@ -95,6 +96,7 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
         _accrue(posting, page, to, terms),
         posted_through=to,
         open=open_now,
+        counted_as=counted_as(page, live),
         settled={**page.settled, **dict.fromkeys(vanished)},
         uses=_uses(page, live, to),
     )
@@ -164,6 +166,7 @@ def roll(page: Page) -> tuple[Page, Page]:
         settled=page.settled,
         uses=page.uses,
         revisions=page.revisions,
+        counted_as=page.counted_as,
         lost=page.lost,
         past=carry(page),
         tally=inference.carried(page),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from modelmeter.api.cost_statement import REVISION
-from modelmeter.api.names import LABEL_STAGE, METERING_FINALIZER, SERVING, TEMPLATE_HASH
+from modelmeter.api.names import LABEL_STAGE, MANAGED_BY, METERING_FINALIZER, SERVING, TEMPLATE_HASH
 from modelmeter.meter.devices import claim_names
 from modelmeter.meter.holding import Holding, Profile, Shared
 from modelmeter.meter.lifetime import (
@@ -95,9 +95,10 @@ def _stage(metadata: Metadata) -> str:
 
 
 def _revision(metadata: Metadata) -> str:
-    """The revision of a pod that serves; empty where it has none, or one that cannot be."""
+    """The revision of a replica; empty where a pod is none, or says one that cannot be."""
     revision = metadata.annotations.get(TEMPLATE_HASH, "")
-    return revision if not _stage(metadata) and re.fullmatch(REVISION, revision) else ""
+    replica = MANAGED_BY.items() <= metadata.labels.items() and not _stage(metadata)
+    return revision if replica and re.fullmatch(REVISION, revision) else ""
 
 
 def to_be_noted(pod: Pod) -> bool:

@@ -98,6 +98,8 @@ class Page:
     uses: Mapping[str, Uses] = field(default_factory=dict)
     revisions: Mapping[str, datetime] = field(default_factory=dict)
     """The revisions that have a name here, each with when the first of its pods began."""
+    counted_as: Mapping[str, str] = field(default_factory=dict)
+    """UID of `open` to the revision that its usage stands under; that of others stands under none."""
     lost: str = ""
     """What was shown of an earlier page that somebody deleted."""
     past: Past = field(default_factory=Past)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from modelmeter.api.cost_statement import Certainty, Overhead
 from modelmeter.meter.holding import GPU, REPLICA, Holding, Profile, Shared
 from modelmeter.meter.page import LineKey, Page, SpanKey, month_of
-from modelmeter.meter.prices import BEGINNING, Price, Tariff
+from modelmeter.meter.prices import Price, Tariff
+from modelmeter.meter.revisions import revision_of
 from modelmeter.meter.spans import bounded, pieces_by_day
 from modelmeter.meter.uses import Use, cut, differences, known
 
@@ -51,7 +53,7 @@ class Posting:
     def holding(self, held: Holding, end: datetime) -> None:
         """Post what is not posted yet of a holding up to `end`; what is posted beyond is taken back."""
         posted_to, was = self._page.posted_through, self._page.open.get(held.uid)
-        revision = held.revision if held.revision in self._page.revisions else ""
+        revision = revision_of(self._page, held)
         mark = before = Mark(held.certainty, "", held.stage, held.reason, revision)
         guessed = Mark("estimated", "", held.stage, RESIZED, revision)
         if was is None:
@@ -93,13 +95,13 @@ class Posting:
         if not amount or start == end:
             return
         if item == REPLICA:
-            self._line(item, _NO_PRICE, mark, amount, start, end)
+            self._line(item, _NO_PRICE, mark._replace(revision=""), amount, start, end)
             return
         for step in self._tariff.split(item, profile, start, end):
             key = SpanKey(item, profile, mark.certainty, step.start, step.end, *mark[1:])
             if step.price is None and not (amount < 0 and self._all_priced(key, -amount)):
-                key = key if amount > 0 else self._span(key, -amount)
-                self._unpriced[key] = self._unpriced.get(key, 0) + amount
+                for span in (key,) if amount > 0 else self._posted(key, -amount):
+                    self._unpriced[span] = self._unpriced.get(span, 0) + amount
             else:
                 self._line(item, step.price or _NO_PRICE, mark, amount, step.start, step.end)
 
@@ -114,50 +116,56 @@ class Posting:
             correction = "" if month == self._page.month else month
             key = LineKey(item, *price, mark.certainty, correction, *mark[1:])
             day, units = f"{at.day:02}", amount * seconds
-            days = self._lines.setdefault(key if units > 0 else self._source(key, day, -units), {})
-            days[day] = days.get(day, 0) + units
+            for line, part in ((key, units),) if units > 0 else self._sources(key, day, -units):
+                days = self._lines.setdefault(line, {})
+                days[day] = days.get(day, 0) + part
 
-    def _source(self, key: LineKey, day: str, units: int) -> LineKey:
-        """The line that units are taken back from: `key` itself, unless it has too few and another has them.
+    def _sources(self, key: LineKey, day: str, units: int) -> Iterator[tuple[LineKey, int]]:
+        """The lines that units are taken back from, and how many (negative) from each.
 
-        A rate that was appended with a past date, or a price profile that was lost, must not take back at another
-        price than was posted.
+        `key` itself, unless it has too few and another has them, for a rate that was appended with a past date, or a
+        price profile that was lost, must not take back at another price than was posted; where none has all of them,
+        several, and what no line has of `key`.
         """
 
-        def has(line: LineKey) -> bool:
-            return self._lines.get(line, {}).get(day, 0) >= units
+        def has(line: LineKey) -> int:
+            return self._lines.get(line, {}).get(day, 0)
 
         def same(line: LineKey) -> tuple[str, ...]:
             return line.item, line.correction, line.share
 
-        if has(key):
-            return key
-
-        # A stage may have been another when it was posted, and a revision may have had a name.
+        # A stage may have been another when it was posted.
         def unlike(line: LineKey) -> tuple[bool, bool, bool, LineKey]:
-            return line.stage != key.stage, line.unit_price != key.unit_price, line.revision != key.revision, line
+            return line.stage != key.stage, line.revision != key.revision, line.unit_price != key.unit_price, line
 
-        return min((line for line in self._lines if same(line) == same(key) and has(line)), key=unlike, default=key)
+        others = sorted((line for line in self._lines if same(line) == same(key) and line != key), key=unlike)
+        whole = next((line for line in (key, *others) if has(line) >= units), None)
+        for line in (key, *others) if whole is None else (whole,):
+            part = min(units, max(0, has(line)))
+            units -= part
+            if part:
+                yield line, -part
+        if units:
+            yield key, -units
 
-    def _span(self, key: SpanKey, amount: int) -> SpanKey:
-        """The span that units are taken back from: another part's, where that has them and `key`'s has not."""
-
-        def has(part: tuple[str, str]) -> bool:
-            alike = key._replace(start=BEGINNING, end=BEGINNING, stage=part[0], revision=part[1])
-            return any(
-                units >= amount and span.start <= key.start and key.end <= span.end
-                for span, units in self._unpriced.items()
-                if span._replace(start=BEGINNING, end=BEGINNING) == alike
-            )
-
+    def _posted(self, key: SpanKey, amount: int) -> Iterator[SpanKey]:
+        """The spans that units are taken back from: where `key`'s stage and revision have too few, those of another."""
+        alike = [
+            (span, units)
+            for span, units in self._unpriced.items()
+            if span._replace(start=key.start, end=key.end, stage=key.stage, revision=key.revision) == key
+        ]
         own = key.stage, key.revision
         # Of the same stage first.
-        others = sorted(
-            {(span.stage, span.revision) for span in self._unpriced} - {own},
-            key=lambda part: (part[0] != key.stage, part),
-        )
-        stage, revision = next((part for part in (own, *others) if has(part)), own)
-        return key._replace(stage=stage, revision=revision)
+        parts = sorted({(span.stage, span.revision) for span, _ in alike}, key=lambda part: (part[0] != own[0], part))
+        edges = {edge for span, _ in alike for edge in (span.start, span.end) if key.start < edge < key.end}
+        for low, high in pairwise(sorted({key.start, *edges, key.end})):
+            has = dict.fromkeys((own, *parts), 0)
+            for span, units in alike:
+                if span.start <= low and high <= span.end:
+                    has[span.stage, span.revision] += units
+            stage, revision = next((part for part, units in has.items() if units >= amount), own)
+            yield key._replace(start=low, end=high, stage=stage, revision=revision)
 
     def _all_priced(self, span: SpanKey, amount: int) -> bool:
         """Whether `amount` units that are to be taken back stand on lines, and none of the item is unpriced."""

@@ -1,6 +1,8 @@
 """The revisions that a page keeps apart: the latest few. What is of others stands on lines that name none.
 
 To take a revision's name away joins its lines with those: whole sums stay what they are, so nothing else depends on it.
+All that a pod uses stands under one revision, so that what is taken back is taken from where it was posted: that which
+had a name when the pod was first posted, or under none from then on, or from when it lost its name.
 """
 
 from __future__ import annotations
@@ -15,16 +17,33 @@ from modelmeter.meter.sums import plus_parts
 
 
 def named(page: Page, held: Iterable[Holding]) -> Page:
-    """The page with a name for each revision of which a pod is posted for the first time; the oldest lose theirs."""
-    new = [holding for holding in held if holding.revision and holding.uid not in page.open]
-    known = dict(page.revisions)
-    for holding in sorted(new, key=lambda holding: holding.start):
-        known.setdefault(holding.revision, holding.start)
-    if len(known) == len(page.revisions):
+    """The page with a name for each revision of which a pod is posted for the first time.
+
+    Of too many those lose theirs that have no pod any more, and of these, or else of all, the oldest.
+    """
+    posted = page.open.keys() | page.settled.keys()
+    new = [one for one in held if one.revision and one.uid not in posted and (one.end is None or one.end > one.start)]
+    since = dict(page.revisions)
+    for holding in new:
+        since[holding.revision] = min(since.get(holding.revision, holding.start), holding.start)
+    if since == page.revisions:
         return page
-    latest = sorted(known, key=lambda revision: (known[revision], revision))[-MAX_REVISIONS:]
-    page = replace(page, revisions={revision: known[revision] for revision in latest})
-    return page if known.keys() == page.revisions.keys() else _folded(page)
+    used = {*page.counted_as.values(), *(holding.revision for holding in new if holding.end is None)}
+    kept = sorted(since, key=lambda revision: (revision in used, since[revision], revision))[-MAX_REVISIONS:]
+    page = replace(page, revisions={revision: since[revision] for revision in kept})
+    return page if since.keys() == page.revisions.keys() else _folded(page)
+
+
+def revision_of(page: Page, held: Holding) -> str:
+    """Under which revision a pod's usage stands, or is to stand; empty: under none."""
+    if held.uid in page.open:
+        return page.counted_as.get(held.uid, "")
+    return held.revision if held.revision in page.revisions else ""
+
+
+def counted_as(page: Page, held: Iterable[Holding]) -> dict[str, str]:
+    """`Page.counted_as` once all these are posted."""
+    return {one.uid: revision for one in held if (revision := revision_of(page, one))}
 
 
 def fold(parts: Mapping[str, PartSum], names: Container[str]) -> dict[str, PartSum]:
@@ -33,6 +52,13 @@ def fold(parts: Mapping[str, PartSum], names: Container[str]) -> dict[str, PartS
     for revision, part in parts.items():
         folded = plus_parts(folded, {revision if revision in names else "": part})
     return folded
+
+
+def unnamed(page: Page) -> str:
+    """A revision that something on the page stands under though it has no name there; empty where there is none."""
+    keys: tuple[LineKey | SpanKey, ...] = (*page.lines, *page.unpriced)
+    found = {*(key.revision for key in keys), *page.past.revisions, *page.counted_as.values()}
+    return min(found - page.revisions.keys() - {""}, default="")
 
 
 def _folded(page: Page) -> Page:
@@ -46,5 +72,10 @@ def _folded(page: Page) -> Page:
     for span, amount in page.unpriced.items():
         span = span if span.revision in names else span._replace(revision="")
         spans[span] = spans.get(span, 0) + amount
-    past = replace(page.past, revisions=fold(page.past.revisions, names))
-    return replace(page, lines=lines, unpriced=spans, past=past)
+    return replace(
+        page,
+        lines=lines,
+        unpriced=spans,
+        counted_as={uid: revision for uid, revision in page.counted_as.items() if revision in names},
+        past=replace(page.past, revisions=fold(page.past.revisions, names)),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from modelmeter.api.cost_statement import (
@@ -37,35 +37,8 @@ def from_spec(spec: CostStatementSpec) -> Page:
         price_book=spec.price_book,
         closed=spec.closed,
         ended=spec.ended,
-        lines={
-            LineKey(
-                line.item,
-                line.rate,
-                line.unit_price,
-                line.per,
-                line.certainty,
-                line.correction or "",
-                line.share or "",
-                line.stage or "",
-                line.reason or "",
-                line.revision or "",
-            ): {day: int(units) for day, units in line.days.items()}
-            for line in spec.lines
-        },
-        unpriced={
-            SpanKey(
-                span.item,
-                Profile(**span.profile.model_dump()),
-                span.certainty,
-                instant(span.from_),
-                instant(span.to),
-                span.share or "",
-                span.stage or "",
-                span.reason or "",
-                span.revision or "",
-            ): int(span.amount)
-            for span in spec.unpriced
-        },
+        lines=_lines(spec.lines),
+        unpriced=_spans(spec.unpriced),
         overheads=tuple(spec.overheads),
         overheads_until=instant(spec.overheads_until) if spec.overheads_until else None,
         generation=spec.generation,
@@ -74,6 +47,7 @@ def from_spec(spec: CostStatementSpec) -> Page:
             for group in spec.open
             for uid in group.uids
         },
+        counted_as={uid: group.revision for group in spec.open if group.revision for uid in group.uids},
         settled={entry.uid: instant(entry.gone_since) if entry.gone_since else None for entry in spec.settled},
         uses={claim.uid: {uid: _use(text) for uid, text in claim.users.items()} for claim in spec.claims or ()},
         revisions={name: instant(since) for name, since in (spec.revisions or {}).items()},
@@ -135,7 +109,7 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
         overheads=list(page.overheads),
         overheads_until=rfc3339(page.overheads_until) if page.overheads_until else None,
         generation=page.generation,
-        open=_grouped(page.open),
+        open=_grouped(page),
         settled=[
             Settled(uid=uid, gone_since=rfc3339(gone) if gone else None) for uid, gone in sorted(page.settled.items())
         ],
@@ -160,14 +134,14 @@ def to_spec(page: Page, totals: Totals) -> CostStatementSpec:
     )
 
 
-def _grouped(uids: Mapping[str, Mapping[str, int]]) -> list[Open]:
-    """UIDs by what they hold: the pods of a model are mostly alike."""
-    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
-    for uid, amounts in uids.items():
-        groups.setdefault(tuple(sorted(amounts.items())), []).append(uid)
+def _grouped(page: Page) -> list[Open]:
+    """UIDs of `open` by what they hold: the pods of a model are mostly alike."""
+    groups: dict[tuple[tuple[tuple[str, int], ...], str], list[str]] = {}
+    for uid, amounts in page.open.items():
+        groups.setdefault((tuple(sorted(amounts.items())), page.counted_as.get(uid, "")), []).append(uid)
     return [
-        Open(amounts={item: str(units) for item, units in amounts}, uids=sorted(group))
-        for amounts, group in sorted(groups.items())
+        Open(amounts={item: str(units) for item, units in amounts}, revision=revision or None, uids=sorted(group))
+        for (amounts, revision), group in sorted(groups.items())
     ]
 
 
@@ -181,6 +155,46 @@ def _use(text: str) -> Use:
 def _use_text(use: Use) -> str:
     end = rfc3339(use.end) + ("" if use.told else VANISHED) if use.end else LASTS
     return f"{rfc3339(use.start)}/{end}"
+
+
+def _lines(lines: Iterable[Line]) -> dict[LineKey, dict[str, int]]:
+    """Lines by what tells them apart; what an API server with an older CRD made alike is added up."""
+    found: dict[LineKey, dict[str, int]] = {}
+    for line in lines:
+        key = LineKey(
+            line.item,
+            line.rate,
+            line.unit_price,
+            line.per,
+            line.certainty,
+            line.correction or "",
+            line.share or "",
+            line.stage or "",
+            line.reason or "",
+            line.revision or "",
+        )
+        days = found.setdefault(key, {})
+        for day, units in line.days.items():
+            days[day] = days.get(day, 0) + int(units)
+    return found
+
+
+def _spans(spans: Iterable[UnpricedSpan]) -> dict[SpanKey, int]:
+    found: dict[SpanKey, int] = {}
+    for span in spans:
+        key = SpanKey(
+            span.item,
+            Profile(**span.profile.model_dump()),
+            span.certainty,
+            instant(span.from_),
+            instant(span.to),
+            span.share or "",
+            span.stage or "",
+            span.reason or "",
+            span.revision or "",
+        )
+        found[key] = found.get(key, 0) + int(span.amount)
+    return found
 
 
 def _parts(carried: Mapping[str, CarriedPart] | None) -> dict[str, PartSum]:

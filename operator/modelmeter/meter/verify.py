@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from modelmeter.api.cost_statement import CostStatementSpec
+from modelmeter.api.cost_statement import OTHER, CostStatementSpec
 from modelmeter.api.model_deployment_status import Cost, ModelDeploymentStatus
 from modelmeter.errors import LedgerError
-from modelmeter.meter import inference, publish
+from modelmeter.meter import inference, publish, sums
 from modelmeter.meter.account import Facts, check, live_page
 from modelmeter.meter.ledger import carry
 from modelmeter.meter.page import Page, Past, month_end, month_of, month_start
@@ -37,7 +37,7 @@ def verify_pages(specs: Sequence[CostStatementSpec]) -> Iterator[str]:
             yield f"{after.month}: follows {before.month}; the statements between are not there"
         if not before.closed or before.ended:
             yield f"{before.month}: is not closed, or is the last, though {after.month} follows"
-        if _comparable(carry(before), after.past) != _comparable(after.past, after.past):
+        if _without_zeros(_still_named(carry(before), before, after)) != _without_zeros(after.past):
             yield f"{after.month}: what it carries is not the sum of {before.month} and all before"
         yield from _verify_tally(before, after)
 
@@ -64,6 +64,10 @@ def _verify_page(page: Page) -> Iterator[str]:
         check(page)
     except LedgerError as error:
         yield str(error)
+    parts = sums.plus_parts(carry(page).revisions, sums.by_revision({}, page.unpriced))
+    for revision, part in sorted(parts.items()):
+        if min((part.cost, *part.usage.values())) < 0:
+            yield f"{page.month}: the whole life of revision {revision or OTHER} would be negative"
     if not month_start(page.month) <= page.posted_through <= month_end(page.month):
         yield f"{page.month}: postedThrough is {page.posted_through}, which is not in that month"
     if page.closed and not page.ended and page.posted_through != month_end(page.month):
@@ -91,11 +95,20 @@ def _verify_cost(shown: Page, facts: Facts, cost: Cost) -> Iterator[str]:
         yield f"status.cost.month: {cost.month.total}, by the ledger {right.month.total}"
 
 
-def _comparable(past: Past, named: Past) -> Past:
-    """The same, however it is written down: a sum of 0 may stand there or not, and a revision's have lost its name."""
+def _still_named(past: Past, before: Page, after: Page) -> Past:
+    """What is carried as it stands on the later page: revisions may have lost their names there, and got them again."""
+    kept = {
+        revision
+        for revision, since in after.revisions.items()
+        if revision in after.past.revisions or since == before.revisions.get(revision)
+    }
+    return replace(past, revisions=fold(past.revisions, kept))
+
+
+def _without_zeros(past: Past) -> Past:
+    """The same, however it is written down: a sum of 0 may stand there or not."""
     return replace(
         past,
-        revisions=fold(past.revisions, named.revisions.keys() - {""}),
         usage={item: units for item, units in past.usage.items() if units},
         cost={category: amount for category, amount in past.cost.items() if amount},
         unpriced={item: units for item, units in past.unpriced.items() if units},

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID
+from modelmeter.api.names import API_VERSION, LABEL_MODEL, LABEL_MODEL_UID, MANAGED_BY
 from modelmeter.api.resources import ModelDeployment
-
-MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "modelmeter"}
 
 
 def child_labels(uid: str) -> dict[str, str]:
