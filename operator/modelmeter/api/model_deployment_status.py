@@ -99,7 +99,8 @@ class Usage(Struct):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]},
         ),
     ] = []
-    """Compute of serving by revision: the latest four, the newest first, then all others together."""
+    """Compute of serving by revision: those with pods and the latest before, four in all, the newest first; then all
+    others together."""
     estimated: Annotated[
         list[EstimatedUsage],
         Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}),
