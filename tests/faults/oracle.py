@@ -16,7 +16,7 @@ BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 GPU, REPLICA, STORAGE = "gpu", "replica", "storage"
 
 Used = Counter[tuple[str, str, str]]
-"""(item, unit price, the model's revision) to unit-seconds: GPU-seconds, replica-seconds, byte-seconds."""
+"""(item, unit price, revision of GPUs) to unit-seconds: GPU-seconds, replica-seconds, byte-seconds."""
 
 
 class Unended(Exception):
@@ -38,7 +38,7 @@ class Oracle:
             if span:
                 start, end = span
                 revision = pod.last["metadata"]["annotations"]["modelmeter.dev/template-hash"]
-                sums[REPLICA, "", revision] += _seconds(start, end)
+                sums[REPLICA, "", ""] += _seconds(start, end)
                 for price, first, last in self._steps(start, end):
                     sums[GPU, price, revision] += _gpus(pod.last) * _seconds(first, last)
         for claim in self.journal.all("persistentvolumeclaims", model):
