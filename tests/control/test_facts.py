@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from modelmeter.api.scalars import instant
-from modelmeter.control.facts import claim_facts, pod_facts, revision
+from modelmeter.control.facts import claim_facts, pod_facts, track_state
 from modelmeter.meter.objects import Claim, Deployment, Pod
-from modelmeter.provision.plan import CANARIES, INCOMPLETE_SINCE
+from modelmeter.provision.plan import CANARIES
 
 OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
 CRASHED = {"terminated": {"exitCode": 3, "reason": "Error"}}
@@ -75,20 +75,25 @@ def test_a_mesh_s_init_containers_are_not_the_loader() -> None:
     assert (facts.loader_running, facts.loader_exit_code) == (False, None)
 
 
-@pytest.mark.parametrize(
-    ("notes", "canaries", "incomplete_since"),
-    [
-        ({CANARIES: "2", INCOMPLETE_SINCE: "2026-11-10T12:30:00Z"}, 2, "2026-11-10T12:30:00Z"),
-        ({CANARIES: "2", INCOMPLETE_SINCE: ""}, 2, None),
-        ({}, 0, "2026-11-10T12:00:00Z"),
-        ({CANARIES: "some", INCOMPLETE_SINCE: "lunch"}, 0, "2026-11-10T12:00:00Z"),
-    ],
-)
-def test_what_is_noted_on_a_canary(notes: dict[str, str], canaries: int, incomplete_since: str | None) -> None:
-    metadata = {"name": "intent-canary", "uid": "u", "creationTimestamp": "2026-11-10T12:00:00Z", "annotations": notes}
-    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-    body = {"metadata": metadata, "spec": {"replicas": 1}, "status": {"conditions": [refused]}}
-    found = revision(msgspec.convert(body, type=Deployment))
+@pytest.mark.parametrize(("notes", "canaries"), [({CANARIES: "2"}, 2), ({}, 0), ({CANARIES: "some"}, 0)])
+def test_what_is_noted_on_a_canary(notes: dict[str, str], canaries: int) -> None:
+    body = {"metadata": {"name": "intent-canary", "uid": "u", "annotations": notes}, "spec": {"replicas": 1}}
+    found = track_state(msgspec.convert(body, type=Deployment))
     assert found.canaries == canaries
-    assert found.incomplete_since == (instant(incomplete_since) if incomplete_since else None)
-    assert found.pods_error == "exceeded quota"
+    assert (found.pods_error, found.refused_since) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "since"),
+    [({"lastTransitionTime": "2026-11-10T12:30:00Z"}, "2026-11-10T12:30:00Z"), ({}, "2026-11-10T12:00:00Z")],
+)
+def test_a_deployment_says_since_when_its_pods_are_refused(said: dict[str, str], since: str) -> None:
+    metadata = {"name": "intent-canary", "uid": "u", "creationTimestamp": "2026-11-10T12:00:00Z"}
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota", **said}
+    found = track_state(msgspec.convert({"metadata": metadata, "status": {"conditions": [refused]}}, type=Deployment))
+    assert (found.pods_error, found.refused_since) == ("exceeded quota", instant(since))
+
+
+def test_a_pod_says_when_it_was_made() -> None:
+    body = {"metadata": {"name": "intent-1", "uid": "u", "creationTimestamp": "2026-11-10T12:00:00Z"}}
+    assert pod_facts(msgspec.convert(body, type=Pod)).created == instant("2026-11-10T12:00:00Z")

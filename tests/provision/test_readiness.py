@@ -272,7 +272,8 @@ CASES: list[tuple[str, Observed, str, str, str]] = [
     ),
     ("TritonNotAsked", seen(triton=None), "Available", "Unknown", "not been asked"),
     ("RolledBack", seen(rolled_back="revision b was rolled back"), "Progressing", "False", "revision b was"),
-    ("Canary", seen(canary="0 of 1 replicas are ready"), "Ready", "False", "0 of 1"),
+    ("Canary", seen(canary="0 of 1 replicas are ready"), "Progressing", "True", "0 of 1"),
+    ("CanaryStuck", seen(canary="waits until", canary_stuck=True), "Progressing", "False", "waits until"),
     ("RollingOut", seen(pods=(pod(template_hash="older"),)), "Ready", "False", "0 of 1"),
     ("RollingOut", seen(desired=2), "Ready", "False", "1 of 2"),
     ("LedgerNotWritten", seen(ledger_error="HTTP 403"), "Metered", "False", "HTTP 403"),
@@ -317,7 +318,10 @@ def test_one_pod_in_trouble_does_not_hide_that_others_answer() -> None:
     assert (found["Ready"].status, found["Ready"].reason) == ("False", "NoNodeFits")
 
 
-def test_a_roll_back_is_told_whatever_else_is_wrong() -> None:
+def test_a_roll_back_and_a_canary_that_is_stuck_are_told_whatever_else_is_wrong() -> None:
+    waits = seen(pods=(pod(ready=False),), canary="waits until there are 2 replicas", canary_stuck=True)
+    assert by_type(waits)["Ready"].reason == "PodsNotReady"
+    assert by_type(waits)["Progressing"].message == "waits until there are 2 replicas"
     found = by_type(seen(desired=2, pods=(pod(), pending()), rolled_back="revision b was rolled back"))
     assert (found["Ready"].reason, found["Progressing"].reason) == ("NoNodeFits", "RolledBack")
     assert "RolledBack" in PROBLEMS

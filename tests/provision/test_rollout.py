@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from modelmeter.api.resources import ModelDeployment
-from modelmeter.api.scalars import rfc3339
 from modelmeter.errors import SpecError
 from modelmeter.provision.children import desired, of_canary
 from modelmeter.provision.observed import PodFacts
-from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, FORGOTTEN, INCOMPLETE_SINCE, Plan, Revision
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, FORGOTTEN, Plan, TrackState
 from modelmeter.provision.pod import LOADER
 from modelmeter.provision.rollout import decide
 from tests.provision.builders import NOW, model, pod, seen
 
+MINUTE = timedelta(minutes=1)
 OLD, NEW, OTHER = "old", "new", "other"
 ROLLOUT = {"canaryShare": "0.25", "readySeconds": 60, "deadlineSeconds": 600}
 
@@ -32,19 +32,20 @@ def careful(
     return model({"model": {"source": "pvc://models/minilm"}, "serving": serving})
 
 
-def pods(count: int, revision: str, canary: bool = False, since: int = 300, **facts: Any) -> tuple[PodFacts, ...]:
-    """Pods that have been ready for `since` seconds, changed by `facts`."""
+def pods(
+    count: int, revision: str, canary: bool = False, since: int = 300, made: int = 300, **facts: Any
+) -> tuple[PodFacts, ...]:
+    """Pods made `made` seconds ago that have been ready for `since`, changed by `facts`."""
     kind = "canary" if canary else "stable"
     ready = None if facts.get("ready") is False else NOW - timedelta(seconds=since)
-    return tuple(
-        pod(f"{kind}-{revision}-{n}", template_hash=revision, canary=canary, ready_since=ready, **facts)
-        for n in range(count)
-    )
+    names = (f"{kind}-{revision}-{n}" for n in range(count))
+    common = {"template_hash": revision, "canary": canary, "created": begun(made), "ready_since": ready}
+    return tuple(pod(name, **{**common, **facts}) for name in names)
 
 
-def leaving(count: int, revision: str, canary: bool = False, ends_in: int = 30) -> tuple[PodFacts, ...]:
-    """Pods that are being deleted and hold their GPUs still."""
-    return pods(count, revision, canary, deleting=True, ends_by=NOW + timedelta(seconds=ends_in))
+def leaving(count: int, revision: str, canary: bool = False, ends_in: int = 30, **facts: Any) -> tuple[PodFacts, ...]:
+    """Pods that are being deleted and hold their GPUs still, changed by `facts`."""
+    return pods(count, revision, canary, deleting=True, ends_by=NOW + timedelta(seconds=ends_in), **facts)
 
 
 def begun(seconds: int) -> datetime:
@@ -56,8 +57,8 @@ def begun(seconds: int) -> datetime:
 class Case:
     """What there is of a model that wants 4 replicas of NEW, and what is to follow."""
 
-    stable: Revision | None
-    canary: Revision | None
+    stable: TrackState | None
+    canary: TrackState | None
     there: tuple[PodFacts, ...]
     renews: bool
     """Whether the stable Deployment gets the new template."""
@@ -75,19 +76,23 @@ class Case:
     scaled_to: int | None = None
 
 
-STABLE_4, STABLE_3 = Revision(OLD, 4), Revision(OLD, 3)
-CANARY = Revision(NEW, 1, begun(100))
-FAILED = Revision(OLD, 3, failed_hash=NEW, failure="it did not run")
-STARTING = pods(1, NEW, True, ready=False, loader_exit_code=None, loader_running=True)
+STABLE_4, STABLE_3 = TrackState(OLD, 4), TrackState(OLD, 3)
+CANARY = TrackState(NEW, 1)
+FAILED = TrackState(OLD, 3, failed_hash=NEW, failure="it did not run")
+STARTING = pods(1, NEW, True, made=100, ready=False, loader_exit_code=None, loader_running=True)
+AT_DEADLINE = pods(1, NEW, True, made=600, ready=False, loader_exit_code=None, loader_running=True)
 LATE = {
     FAILED_HASH: NEW,
-    FAILURE: "of its canary 0 of 1 replicas are ready after 600 s (ModelLoading: canary-new-0 is fetching the model)",
+    FAILURE: "of its canary 0 of 1 replicas are ready past the deadline of 600 s (ModelLoading: canary-new-0 is"
+    " fetching the model)",
 }
 LOOPING = pods(1, NEW, True, ready=False, waiting_reason="CrashLoopBackOff", ended_container="triton")
+OTHERS_LOOPING = pods(1, OTHER, True, ready=False, waiting_reason="CrashLoopBackOff", ended_container="triton")
+EVICTED = pods(2, NEW, True, ready=False, ended=True)
 
 CASES = {
     "nothing is there: the first revision needs no canary": Case(None, None, (), True, (4, None)),
-    "nothing has changed": Case(Revision(NEW, 4), None, pods(4, NEW), True, (4, None)),
+    "nothing has changed": Case(TrackState(NEW, 4), None, pods(4, NEW), True, (4, None)),
     "no canary is asked for": Case(STABLE_4, None, pods(4, OLD), True, (4, None), rollout=None),
     "a new revision: room is made for it": Case(
         STABLE_4, None, pods(4, OLD), False, (3, None), says="waits for the end of 1 other"
@@ -100,7 +105,7 @@ CASES = {
     ),
     "there is room": Case(STABLE_3, None, pods(3, OLD), False, (3, 1), says="is being created"),
     "a canary of more than one grows as others end": Case(
-        Revision(OLD, 2), Revision(NEW, 1, begun(5)), (*pods(2, OLD), *leaving(1, OLD), *STARTING), False, (2, 1),
+        TrackState(OLD, 2), TrackState(NEW, 1), (*pods(2, OLD), *leaving(1, OLD), *STARTING), False, (2, 1),
         says="0 of 2", again_in=90, rollout={**ROLLOUT, "canaryShare": "0.5"},
     ),
     "and is not made smaller while another pod is replaced": Case(
@@ -115,45 +120,77 @@ CASES = {
         says="the others follow at 2026-11-10T12:00:01Z", again_in=1,
     ),
     "one of it is lost after the deadline: it is given another": Case(
-        STABLE_3, Revision(NEW, 1, None, 1), (*pods(3, OLD), *leaving(1, NEW, True), *STARTING), False, (3, 1),
-        says="it is rolled back at 2026-11-10T12:10:00Z if", again_in=90,
+        STABLE_3, CANARY, (*pods(3, OLD), *leaving(1, NEW, True, made=9000), *STARTING), False, (3, 1),
+        says="it is rolled back at 2026-11-10T12:08:20Z if", again_in=90,
     ),
-    "and no more than that": Case(
-        STABLE_3, Revision(NEW, 1, begun(600), 1), (*pods(3, OLD), *STARTING), False, (3, None), removes=True,
-        rolled_back=True, says="0 of 1 replicas are ready after 600 s", notes=LATE,
+    "as soon as there is one in its place": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *leaving(1, NEW, True, made=9000)), False, (3, 1),
+        says="0 of 1 replicas are ready; waits for a pod to be made", again_in=90,
+    ),
+    "and all others are given it too": Case(
+        TrackState(OLD, 2), TrackState(NEW, 2),
+        (*pods(2, OLD), *pods(1, NEW, True, made=9000, ready=False), *STARTING), False, (2, 2),
+        says="it is rolled back at 2026-11-10T12:08:20Z if", again_in=500,
+        rollout={**ROLLOUT, "canaryShare": "0.5"},
+    ),
+    "one that is only not ready for a moment is given none: it would never come to an end": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *AT_DEADLINE), False, (3, None), removes=True,
+        rolled_back=True, says="0 of 1 replicas are ready past the deadline of 600 s", notes=LATE,
+    ),
+    "pods that are refused are waited for no longer than others": Case(
+        STABLE_3, replace(CANARY, pods_error="exceeded quota: gpus", refused_since=begun(599)), pods(3, OLD), False,
+        (3, 1), says="it is rolled back at 2026-11-10T12:00:01Z if", again_in=1,
+    ),
+    "one that was refused after another had come is given its own time": Case(
+        TrackState(OLD, 2), TrackState(NEW, 2, refused_since=begun(10), pods_error="exceeded quota: gpus"),
+        (*pods(2, OLD), *AT_DEADLINE), False, (2, 2), says="it is rolled back at 2026-11-10T12:09:50Z if",
+        again_in=590, rollout={**ROLLOUT, "canaryShare": "0.5"},
+    ),
+    "its pods end by themselves, which makes each of them a new one": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *EVICTED, *STARTING), False, (3, None), removes=True, rolled_back=True,
+        says="2 pods of its canary ended by themselves; see kubectl describe pod canary-new-1", notes={
+            FAILED_HASH: NEW,
+            FAILURE: "2 pods of its canary ended by themselves; see kubectl describe pod canary-new-1",
+        },
+    ),
+    "each of its replicas may once": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), EVICTED[0], *leaving(1, NEW, True, ended=True), *STARTING), False, (3, 1),
+        says="0 of 1 replicas are ready; it is rolled back at", again_in=500,
     ),
     "it is given that time beyond its deadline": Case(
-        STABLE_3, Revision(NEW, 1, begun(601)), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
+        STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=59, made=660)), False, (3, 1),
         says="the others follow", again_in=1,
     ),
     "it has been ready for long enough: the others follow": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=60)), True, (3, 1), says="0 of 4"
     ),
     "all of a canary have to be": Case(
-        Revision(OLD, 2), Revision(NEW, 2, begun(100)),
+        TrackState(OLD, 2), TrackState(NEW, 2),
         (*pods(2, OLD), *pods(1, NEW, True), *pods(1, NEW, True, since=59)), False, (2, 2),
         says="2 of 2", again_in=1, rollout={**ROLLOUT, "canaryShare": "0.5"},
     ),
     "others are not yet ready": Case(
-        Revision(NEW, 3), CANARY, (*pods(2, OLD), *pods(1, NEW, ready=False), *pods(1, NEW, True)), True, (3, 1),
+        TrackState(NEW, 3), CANARY, (*pods(2, OLD), *pods(1, NEW, ready=False), *pods(1, NEW, True)), True, (3, 1),
         says="0 of 4",
     ),
     "all others are: the canary goes": Case(
-        Revision(NEW, 3), CANARY, (*pods(3, NEW), *pods(1, NEW, True)), True, (3, None), removes=True, says="3 of 4"
+        TrackState(NEW, 3), CANARY, (*pods(3, NEW), *pods(1, NEW, True)), True, (3, None), removes=True, says="3 of 4"
     ),
     "one of two, for one at a time may be missing": Case(
-        Revision(NEW, 2), Revision(NEW, 2, begun(100)), (*pods(2, NEW), *pods(2, NEW, True)), True, (2, 1),
+        TrackState(NEW, 2), TrackState(NEW, 2), (*pods(2, NEW), *pods(2, NEW, True)), True, (2, 1),
         says="2 of 4", rollout={**ROLLOUT, "canaryReplicas": 2, "canaryShare": None},
     ),
     "its room is free once it has ended": Case(
-        Revision(NEW, 3), replace(CANARY, deleting=True), (*pods(3, NEW), *leaving(1, NEW, True)), True, (3, None),
+        TrackState(NEW, 3), replace(CANARY, deleting=True), (*pods(3, NEW), *leaving(1, NEW, True)), True, (3, None),
         removes=True, says="3 of 4", again_in=90,
     ),
-    "its room is free": Case(Revision(NEW, 3), None, (*pods(3, NEW), *pods(1, NEW, True, ended=True)), True, (4, None)),
+    "its room is free": Case(
+        TrackState(NEW, 3), None, (*pods(3, NEW), *pods(1, NEW, True, ended=True)), True, (4, None)
+    ),
     "the deadline has passed": Case(
-        STABLE_3, Revision(NEW, 1, begun(600)), (*pods(3, OLD), *STARTING), False, (3, None), removes=True,
-        rolled_back=True, says="revision new was rolled back to old: of its canary 0 of 1 replicas are ready after"
-        " 600 s (ModelLoading: canary-new-0 is fetching the model); change spec.model",
+        STABLE_3, CANARY, (*pods(3, OLD), *AT_DEADLINE), False, (3, None), removes=True,
+        rolled_back=True, says="revision new was rolled back to old: of its canary 0 of 1 replicas are ready past"
+        " the deadline of 600 s (ModelLoading: canary-new-0 is fetching the model); change spec.model",
         notes=LATE,
     ),
     "its pods crash": Case(
@@ -164,6 +201,9 @@ CASES = {
             FAILURE: "its canary does not run (CrashLooping: canary-new-0: container triton ends again and again, last"
             " with exit code 0; see kubectl logs canary-new-0 -c triton --previous)",
         },
+    ),
+    "pods of the canary before say nothing of this one": Case(
+        STABLE_3, CANARY, (*pods(3, OLD), *OTHERS_LOOPING), False, (3, 1), says="0 of 1 replicas are ready; waits"
     ),
     "it is rolled back, and its pod ends": Case(
         FAILED, replace(CANARY, deleting=True), (*pods(3, OLD), *leaving(1, NEW, True)), False, (3, None), removes=True,
@@ -187,20 +227,20 @@ CASES = {
         replace(FAILED, replicas=4), None, pods(4, OLD), True, (4, None), notes=dict(FORGOTTEN), rollout=None,
     ),
     "the spec changes in the middle: the canary before goes first": Case(
-        STABLE_3, Revision(OTHER, 1, begun(100)), (*pods(3, OLD), *pods(1, OTHER, True)), False, (3, None),
+        STABLE_3, TrackState(OTHER, 1), (*pods(3, OLD), *pods(1, OTHER, True)), False, (3, None),
         removes=True, says="canary of revision new: waits for the end of the canary before",
     ),
     "and holds its room": Case(
-        STABLE_3, Revision(OTHER, 1, begun(100), deleting=True), (*pods(3, OLD), *leaving(1, OTHER, True)), False,
+        STABLE_3, TrackState(OTHER, 1, deleting=True), (*pods(3, OLD), *leaving(1, OTHER, True)), False,
         (3, None), removes=True, says="waits for the end of the canary before", again_in=90,
     ),
     "the spec is taken back in the middle": Case(
-        Revision(NEW, 3), Revision(OTHER, 1, begun(100)),
+        TrackState(NEW, 3), TrackState(OTHER, 1),
         (*pods(2, NEW), *pods(1, NEW, ready=False), *pods(1, OTHER, True)), True, (3, None), removes=True,
         says="2 of 4",
     ),
     "the spec changes while the others follow": Case(
-        Revision(OTHER, 3), Revision(OTHER, 1, begun(900)),
+        TrackState(OTHER, 3), TrackState(OTHER, 1),
         (*pods(2, OLD), *pods(1, OTHER), *pods(1, OTHER, True)), False, (3, None), removes=True, says="canary before",
     ),
     "no canary is asked for in the middle": Case(
@@ -211,26 +251,26 @@ CASES = {
         says="1 of 1", again_in=1, replicas=8,
     ),
     "also beyond its deadline": Case(
-        STABLE_3, Revision(NEW, 1, begun(9000), 1), (*pods(3, OLD), *pods(1, NEW, True)), True, (7, 1), says="0 of 8",
-        replicas=8,
+        STABLE_3, TrackState(NEW, 1, canaries=1), (*pods(3, OLD), *pods(1, NEW, True, made=9000)), True, (7, 1),
+        says="0 of 8", replicas=8,
     ),
     "another share in the middle is for the next canary": Case(
         STABLE_3, replace(CANARY, canaries=1), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (3, 1),
         says="1 of 1", again_in=1, rollout={**ROLLOUT, "canaryShare": "0.75"},
     ),
     "fewer replicas than it was made for": Case(
-        Revision(OLD, 2), Revision(NEW, 2, begun(100), 2), (*pods(2, OLD), *pods(2, NEW, True, since=9)), False, (1, 1),
-        says="1 of 1", again_in=51, replicas=2,
+        TrackState(OLD, 2), TrackState(NEW, 2, canaries=2), (*pods(2, OLD), *pods(2, NEW, True, since=9)), False,
+        (1, 1), says="1 of 1", again_in=51, replicas=2,
     ),
     "fewer replicas in the middle": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True, since=9)), False, (1, 1), says="1 of 1", again_in=51,
         replicas=2,
     ),
     "one replica from the start: it is replaced as without a canary": Case(
-        Revision(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1
+        TrackState(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1
     ),
     "nor one that an autoscaler may bring more than it": Case(
-        Revision(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1, scaled_to=1
+        TrackState(OLD, 1), None, pods(1, OLD), True, (1, None), replicas=1, scaled_to=1
     ),
     "one replica, and an autoscaler may bring more: it is not the one that is tried": Case(
         STABLE_3, None, (*pods(1, OLD), *leaving(2, OLD)), False, (1, None),
@@ -238,18 +278,22 @@ CASES = {
         scaled_to=4,
     ),
     "nor are the first that it brings": Case(
-        Revision(OLD, 1), None, pods(1, OLD), False, (1, 1), says="is being created", replicas=2, scaled_to=4
+        TrackState(OLD, 1), None, pods(1, OLD), False, (1, 1), says="is being created", replicas=2, scaled_to=4
     ),
-    "the one replica does not serve: it has nothing to lose": Case(
-        Revision(OLD, 1), None, pods(1, OLD, ready=False), True, (1, None), replicas=1, scaled_to=4
+    "nor where the one replica is not ready, or is lost: that may be for a moment": Case(
+        TrackState(OLD, 1), None, pods(1, OLD, ready=False), False, (1, None), replicas=1, scaled_to=4,
+        says="waits until there are 2 replicas; set spec.serving.autoscaling.min, or take out",
     ),
-    "nor has a model at rest": Case(Revision(OLD, 0), None, (), True, (0, None), replicas=0, scaled_to=4),
+    "the last replica goes: the model rests": Case(
+        TrackState(OLD, 1), None, pods(1, OLD), True, (0, None), replicas=0, scaled_to=4
+    ),
+    "nor has a model at rest": Case(TrackState(OLD, 0), None, (), True, (0, None), replicas=0, scaled_to=4),
     "one replica in the middle: it is of the old revision": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *pods(1, NEW, True)), False, (1, 0),
         says="waits until there are 2 replicas; set spec.serving.replicas, or take out", replicas=1,
     ),
     "and two again: another canary, whose time begins anew": Case(
-        Revision(OLD, 1), Revision(NEW, 0, begun(9000)), pods(1, OLD), False, (1, None), removes=True,
+        TrackState(OLD, 1), TrackState(NEW, 0), pods(1, OLD), False, (1, None), removes=True,
         says="waits for the end of the canary before", replicas=2,
     ),
     "none in the middle": Case(
@@ -263,11 +307,24 @@ CASES = {
         removes=True, says="waits for the end of the canary before", again_in=90,
     ),
     "its pod ends on a node that may be lost: the room is looked for again": Case(
-        Revision(NEW, 3), None, (*pods(3, NEW), *leaving(1, NEW, True)), True, (3, None), again_in=90
+        TrackState(NEW, 3), None, (*pods(3, NEW), *leaving(1, NEW, True)), True, (3, None), again_in=90
     ),
     "also after a roll-back": Case(
         FAILED, None, (*pods(3, OLD), *leaving(1, NEW, True)), False, (3, None), rolled_back=True, says="it did not",
         again_in=90,
+    ),
+    "somebody deleted the canary, and its pods hold their GPUs still": Case(
+        TrackState(OLD, 6), None, (*pods(6, OLD), *leaving(1, NEW, True), *pods(1, NEW, True)), False, (6, None),
+        says="waits for the end of 2 other", again_in=90, replicas=8,
+    ),
+    "a replica of the old revision is asked for and not shown yet: it has the room": Case(
+        STABLE_4, None, pods(3, OLD), False, (3, None), says="waits for the end of 1 other"
+    ),
+    "one that was lost is replaced in its own room": Case(
+        STABLE_3, None, (*pods(2, OLD), *leaving(1, OLD)), False, (3, None), says="waits for the end", again_in=90
+    ),
+    "a replica of the canary is not shown yet": Case(
+        TrackState(OLD, 2), CANARY, pods(2, OLD), False, (3, 1), says="0 of 1 replicas are ready; waits"
     ),
     "somebody deleted the canary: it is made again": Case(
         STABLE_3, None, pods(3, OLD), False, (3, 1), says="is being created"
@@ -300,13 +357,17 @@ def test_plan(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_no_plan_needs_a_spare_gpu(case: Case) -> None:
     plan = decided(case)
-    for canary, asked, has in (
-        (False, plan.stable_replicas, case.stable), (True, plan.canary_replicas or 0, case.canary)
-    ):  # fmt: skip
+    held = [pod for pod in case.there if not pod.ended and not (pod.ends_by and NOW - pod.ends_by > MINUTE)]
+    for canary, asked, has, other in (
+        (False, plan.stable_replicas, case.stable, case.canary),
+        (True, plan.canary_replicas or 0, case.canary, case.stable),
+    ):
         grows = asked > (has.replicas if has else 0)
-        others = [pod for pod in case.there if pod.canary is not canary and not pod.ended]
-        overdue = [pod for pod in others if pod.ends_by and NOW - pod.ends_by > timedelta(minutes=1)]
-        assert not grows or asked + len(others) - len(overdue) <= case.replicas
+        others = [pod for pod in held if pod.canary is not canary]
+        shown = sum(not pod.deleting for pod in others)
+        to_come = other.replicas - shown if other and not other.deleting else 0
+        orphans = [pod for pod in held if pod.canary and canary and has is None]
+        assert not grows or asked + len(others) + max(0, to_come) + len(orphans) <= case.replicas
 
 
 def test_a_canary_has_what_it_is_told_and_where_it_writes_for_itself() -> None:
@@ -335,45 +396,79 @@ def test_a_canary_has_what_it_is_told_and_where_it_writes_for_itself() -> None:
     assert [container["name"] for container in ours["spec"]["initContainers"]] == [LOADER]
 
 
-def test_a_canary_notes_how_large_it_is_and_since_when_it_is_not_ready() -> None:
+def test_a_canary_notes_how_large_it_is() -> None:
     given, three = careful(), pods(3, OLD)
     created = decide(given, STABLE_3, None, seen(template_hash=NEW, desired=4, pods=three))
     (made,) = (child for child in desired(given, "loader:1", created) if child["metadata"]["name"] == "intent-canary")
     assert made["metadata"]["annotations"].items() >= created.canary_notes.items()
     assert CANARIES not in made["spec"]["template"]["metadata"]["annotations"]
-    assert created.canary_notes == {CANARIES: "1", INCOMPLETE_SINCE: rfc3339(NOW)}
-    for there, noted, is_noted in (
-        (STARTING, begun(100), rfc3339(begun(100))),
-        (pods(1, NEW, True, since=9), begun(100), ""),
-        (pods(1, NEW, True, since=9), None, ""),
-        (STARTING, None, rfc3339(NOW)),
-        (pods(1, NEW, True), None, ""),
-    ):
+    assert created.canary_notes == {CANARIES: "1"}
+    for there in (STARTING, pods(1, NEW, True, since=9), pods(1, NEW, True)):
         observed = seen(template_hash=NEW, desired=8, pods=(*three, *there))
-        plan = decide(careful(8), STABLE_3, Revision(NEW, 1, noted, 1), observed)
-        assert plan.canary_notes == {CANARIES: "1", INCOMPLETE_SINCE: is_noted}
+        plan = decide(careful(8), STABLE_3, TrackState(NEW, 1, canaries=1), observed)
+        assert plan.canary_notes == {CANARIES: "1"}
+
+
+@pytest.mark.parametrize("ready_for", [0, 50])
+def test_a_canary_that_is_ready_and_not_by_turns_comes_to_an_end(ready_for: int) -> None:
+    """10 seconds of each minute it is not: that is never ready for 60."""
+    decided_at = None
+    for second in range(0, 1200, 10):
+        ready = second % 60 < ready_for
+        now = NOW + timedelta(seconds=second)
+        since = now - timedelta(seconds=second % 60) if ready else None
+        (flaps,) = pods(1, NEW, True, made=0, ready=ready)
+        there = (*pods(3, OLD), replace(flaps, ready_since=since))
+        plan = decide(careful(), STABLE_3, CANARY, seen(template_hash=NEW, desired=4, pods=there, now=now))
+        assert not plan.renews_stable
+        if plan.rolled_back:
+            decided_at = second
+            break
+    assert decided_at == (650 if ready_for else 600)
+
+
+STUCK = leaving(1, OTHER, True, ends_in=-60)
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_canary_before_that_does_not_end_is_named(ended: bool) -> None:
+    before = TrackState(OTHER, 1, deleting=True)
+    there = tuple(replace(pod, ended=ended) for pod in STUCK)
+    plan = decide(careful(), STABLE_3, before, seen(template_hash=NEW, desired=4, pods=(*pods(3, OLD), *there)))
+    assert plan.canary_stuck
+    assert plan.canary == (
+        "canary of revision new: waits for the end of the canary before: canary-other-0 should have ended at"
+        " 2026-11-10T11:59:00Z; if its node is lost, delete the Node (or kubectl delete pod canary-other-0 --force),"
+        " else see condition Metered"
+    )
+
+
+def test_waiting_for_a_second_replica_is_somebodys_to_end() -> None:
+    one = decide(careful(1), STABLE_3, CANARY, seen(template_hash=NEW, desired=1, pods=pods(3, OLD)))
+    assert one.canary_stuck
+    assert not decided(CASES["and holds its room"]).canary_stuck
+    assert not decided(CASES["the canary starts"]).canary_stuck
 
 
 def test_what_refuses_a_canarys_pods_is_said_of_it_alone() -> None:
-    for ours, words in (
-        ("exceeded quota: gpus", "PodsNotCreated: exceeded quota: gpus; raise"),
-        (None, "Provisioning"),
-    ):
-        canary = Revision(NEW, 1, begun(600), 1, pods_error=ours)
-        stable = replace(STABLE_3, pods_error="exceeded quota: others")
-        observed = seen(template_hash=NEW, desired=4, pods=pods(3, OLD), pods_error="exceeded quota: others")
-        plan = decide(careful(), stable, canary, observed)
-        assert words in (plan.rolled_back or "")
-        assert "others" not in (plan.rolled_back or "")
+    stable = replace(STABLE_3, pods_error="exceeded quota: others", refused_since=begun(600))
+    observed = seen(template_hash=NEW, desired=4, pods=pods(3, OLD), pods_error="exceeded quota: others")
+    assert decide(careful(), stable, CANARY, observed).rolled_back is None
+    refused = replace(CANARY, pods_error="exceeded quota: gpus", refused_since=begun(600))
+    plan = decide(careful(), stable, refused, observed)
+    assert "PodsNotCreated: exceeded quota: gpus; raise" in (plan.rolled_back or "")
+    assert "others" not in (plan.rolled_back or "")
 
 
 @pytest.mark.parametrize("there", [pods(4, OLD), pods(3, OLD)], ids=["no room yet", "room"])
 def test_without_the_names_of_a_canary_the_revision_before_has_all_replicas(there: tuple[PodFacts, ...]) -> None:
-    failed = Revision(OLD, 4, failed_hash=OTHER)
-    plan = decide(careful(4), failed, None, seen(template_hash=NEW, desired=4, pods=there)).unless_taken
+    failed = TrackState(OLD, len(there), failed_hash=OTHER)
+    found = decide(careful(4), failed, None, seen(template_hash=NEW, desired=4, pods=there))
+    plan = found.unless_taken
     assert plan
     assert (plan.stable_replicas, plan.canary_replicas, plan.renews_stable) == (4, None, False)
     assert dict(plan.notes) == FORGOTTEN
+    assert plan.canary == found.canary
     assert not {child["metadata"]["name"] for child in of_canary(careful(), "loader:1")} & {
         child["metadata"]["name"] for child in desired(careful(), "loader:1", plan)
     }

@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from modelmeter.api.scalars import instant
 from modelmeter.provision.observed import PodFacts
-from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Plan, Revision
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, Plan, TrackState
 from modelmeter.provision.rollout import decide
 from tests.provision.builders import NOW, seen
 from tests.provision.test_rollout import careful, pods
@@ -27,7 +26,7 @@ class Deployment:
     """What Kubernetes makes of one: so many pods of its template, one after another."""
 
     canary: bool
-    at: Revision
+    at: TrackState
     pods: list[PodFacts] = field(default_factory=list)
 
 
@@ -47,10 +46,12 @@ class World:
     canary: Deployment | None = None
     proved: set[str] = field(default_factory=lambda: {"r0"})
     number: int = 0
+    orphans: list[PodFacts] = field(default_factory=list)
+    """Of a canary that somebody deleted; they end."""
 
     def everybody(self) -> tuple[PodFacts, ...]:
         """All pods."""
-        return tuple(pod for item in (self.stable, self.canary) if item for pod in item.pods)
+        return (*(pod for item in (self.stable, self.canary) if item for pod in item.pods), *self.orphans)
 
     def operator(self) -> Plan:
         """One pass of an operator that knows nothing but what there is."""
@@ -59,7 +60,7 @@ class World:
         plan = decide(model, self.stable and self.stable.at, self.canary and self.canary.at, observed)
         self.check(plan)
         if self.stable is None:
-            self.stable = Deployment(False, Revision(self.wanted, 0))
+            self.stable = Deployment(False, TrackState(self.wanted, 0))
         at = self.stable.at
         if plan.notes:
             at = replace(at, failed_hash=plan.notes[FAILED_HASH] or "", failure=plan.notes[FAILURE] or "")
@@ -68,15 +69,10 @@ class World:
         self.stable.at = replace(at, replicas=plan.stable_replicas)
         if plan.canary_replicas is not None:
             if self.canary is None:
-                self.canary = Deployment(True, Revision(self.wanted, 0))
+                self.canary = Deployment(True, TrackState(self.wanted, 0))
             assert not self.canary.at.deleting
-            since = plan.canary_notes[INCOMPLETE_SINCE]
-            self.canary.at = Revision(
-                self.wanted,
-                plan.canary_replicas,
-                instant(since) if since else None,
-                int(plan.canary_notes[CANARIES]),
-            )
+            noted = int(plan.canary_notes[CANARIES])
+            self.canary.at = TrackState(self.wanted, plan.canary_replicas, noted)
         if plan.removes_canary and self.canary:
             self.canary.at = replace(self.canary.at, deleting=True)
         return plan
@@ -86,6 +82,8 @@ class World:
         for item, asked in ((self.stable, plan.stable_replicas), (self.canary, plan.canary_replicas or 0)):
             others = [pod for pod in self.everybody() if item and pod.canary is not item.canary]
             assert not item or asked <= max(item.at.replicas, self.replicas - len(others)), plan
+        if self.canary is None and plan.canary_replicas:
+            assert len(self.everybody()) + plan.canary_replicas <= self.replicas, plan
         # A revision that can become ready never goes back.
         assert not plan.rolled_back or self.wanted in self.bad, plan
         unproved = self.wanted not in self.proved
@@ -93,13 +91,18 @@ class World:
             ready = [pod for pod in self.everybody() if pod.canary and pod.template_hash == self.wanted and pod.ready]
             since = [pod.ready_since for pod in ready if pod.ready_since]
             enough = bool(since) and self.now - max(since) >= timedelta(seconds=READY_SECONDS)
-            serves = self.scaled_to and any(pod.ready for pod in self.everybody() if not pod.canary)
+            serves = self.scaled_to and self.replicas and self.stable and self.stable.at.replicas
             assert not self.rollout or (self.replicas < 2 and not serves) or enough, plan
             self.proved.add(self.wanted)
 
     def nodes(self) -> None:
         """A second passes."""
         self.now += timedelta(seconds=1)
+        self.orphans = [
+            replace(pod, deleting=True, ready=False, ends_by=pod.ends_by or self.now + GRACE)
+            for pod in self.orphans
+            if not (pod.ends_by and pod.ends_by <= self.now)
+        ]
         for item in (self.stable, self.canary):
             if item:
                 self._run(item)
@@ -121,7 +124,7 @@ class World:
         for _ in range(wanted - len(stay)):
             self.number += 1
             (new,) = pods(1, item.at.template_hash, item.canary, ready=False)
-            item.pods.append(replace(new, name=f"pod-{self.number}"))
+            item.pods.append(replace(new, name=f"pod-{self.number}", created=self.now))
         item.pods = [self._started(pod) for pod in item.pods]
 
     def _started(self, pod: PodFacts) -> PodFacts:
@@ -130,7 +133,7 @@ class World:
 
     def user(self) -> None:
         """Something happens in the middle."""
-        match self.chance.randrange(6):
+        match self.chance.randrange(8):
             case 0:
                 self.number += 1
                 self.wanted = f"r{self.number}"
@@ -144,6 +147,13 @@ class World:
                 self.rollout = not self.rollout
             case 4:
                 self.lose()
+            case 5 if self.canary and not self.canary.at.deleting:
+                self.orphans += self.canary.pods
+                self.canary = None
+            case 6:
+                # The operator is away.
+                for _ in range(self.chance.randint(1, 3 * READY_SECONDS)):
+                    self.nodes()
             case _:
                 pass
 

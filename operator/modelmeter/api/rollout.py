@@ -58,4 +58,9 @@ class Rollout(Struct):
         2
         """
         asked = self.canary_replicas or ceil(Decimal(self.canary_share or "0") * replicas)
-        return max(0, min(asked, replicas - 1))
+        return but_one(asked, replicas)
+
+
+def but_one(canaries: int, replicas: int) -> int:
+    """So many canaries, as far as one of the replicas is left to the revision before."""
+    return max(0, min(canaries, replicas - 1))

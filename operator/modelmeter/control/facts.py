@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from modelmeter.api.benchmark import Outcome
 from modelmeter.api.names import BENCHMARK_OUTCOME, CONFIG_HASH, GPU_PRODUCT, TEMPLATE_HASH
-from modelmeter.api.scalars import instant, rfc3339
+from modelmeter.api.scalars import rfc3339
 from modelmeter.control.accounts import Account
 from modelmeter.meter.lifetime import TERMINAL
-from modelmeter.meter.objects import Claim, ContainerStatus, Deployment, Job, Metadata, Pod, Terminated, Waiting
+from modelmeter.meter.objects import Claim, Condition, ContainerStatus, Deployment, Job, Pod, Terminated, Waiting
 from modelmeter.provision.benchmark import CONTAINER, DISRUPTED, JobFacts
 from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
-from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, INCOMPLETE_SINCE, Revision
+from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, TrackState
 from modelmeter.provision.pod import LOADER, source_claim, source_image
 from modelmeter.provision.track import TRACK_LABEL
 
@@ -59,6 +59,7 @@ def pod_facts(pod: Pod) -> PodFacts:
         template_hash=pod.metadata.annotations.get(TEMPLATE_HASH, ""),
         scheduled=bool(pod.spec.node_name),
         scheduling_message=scheduled.message if scheduled else "",
+        created=pod.metadata.creation_timestamp,
         ready=is_ready,
         ready_since=ready.last_transition_time if ready and is_ready else None,
         canary=TRACK_LABEL in pod.metadata.labels,
@@ -131,37 +132,32 @@ def benchmark_outcome(pod: Pod) -> Outcome | None:
     return found.model_copy(update={"measured_at": at})
 
 
-def revision(deployment: Deployment) -> Revision:
-    """What a Deployment says about the revision that its pods are of."""
+def track_state(deployment: Deployment) -> TrackState:
+    """What a Deployment says about itself and the revision that its pods are of."""
     metadata = deployment.metadata
     canaries = metadata.annotations.get(CANARIES, "")
-    return Revision(
+    refusal = _refusal(deployment)
+    return TrackState(
         template_hash=metadata.annotations.get(TEMPLATE_HASH, ""),
         replicas=deployment.spec.replicas,
-        incomplete_since=_incomplete_since(metadata),
         canaries=int(canaries) if canaries.isdecimal() else 0,
         deleting=metadata.deletion_timestamp is not None,
         failed_hash=metadata.annotations.get(FAILED_HASH, ""),
         failure=metadata.annotations.get(FAILURE, ""),
-        pods_error=refused_pods(deployment),
+        pods_error=refusal.message if refusal else None,
+        refused_since=refusal.last_transition_time or metadata.creation_timestamp if refusal else None,
     )
-
-
-def _incomplete_since(metadata: Metadata) -> datetime | None:
-    """As noted; where nobody noted it, or by hand what is no time, since it was made."""
-    noted = metadata.annotations.get(INCOMPLETE_SINCE)
-    if noted == "":
-        return None
-    try:
-        return instant(noted or "")
-    except ValueError:
-        return metadata.creation_timestamp
 
 
 def refused_pods(deployment: Deployment) -> str | None:
     """Why pods of a Deployment cannot be created; None where they can."""
+    refusal = _refusal(deployment)
+    return refusal.message if refusal else None
+
+
+def _refusal(deployment: Deployment) -> Condition | None:
     failures = (entry for entry in deployment.status.conditions if entry.type == "ReplicaFailure")
-    return next((entry.message for entry in failures if entry.status == "True"), None)
+    return next((entry for entry in failures if entry.status == "True"), None)
 
 
 def _last_end(statuses: Iterable[ContainerStatus]) -> tuple[ContainerStatus, Terminated]:

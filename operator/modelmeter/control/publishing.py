@@ -117,6 +117,7 @@ class Publishing:
             one_node=model is not None and one_node(model),
             wakes=model is not None and wakes(model),
             canary=plan.canary if plan else None,
+            canary_stuck=plan is not None and plan.canary_stuck,
             rolled_back=plan.rolled_back if plan else None,
         )
         account.conditions = conditions(seen, account.conditions, now)

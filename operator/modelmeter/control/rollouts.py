@@ -13,12 +13,12 @@ from modelmeter.cluster.client import Client
 from modelmeter.cluster.paths import path
 from modelmeter.control.accounts import Account
 from modelmeter.control.belongings import children, deployments
-from modelmeter.control.facts import observed, revision
+from modelmeter.control.facts import observed, track_state
 from modelmeter.control.view import View
 from modelmeter.errors import Conflict, NotFound
 from modelmeter.meter.objects import Bare, Deployment, Metadata
 from modelmeter.provision.config_map import config_map_name
-from modelmeter.provision.plan import Plan, Revision, straight
+from modelmeter.provision.plan import Plan, TrackState, straight
 from modelmeter.provision.rollout import decide
 from modelmeter.provision.track import CANARY, STABLE, Track
 from modelmeter.provision.workload import deployment_name, template_hash
@@ -35,7 +35,7 @@ class Rollouts:
     def plan(self, account: Account, model: ModelDeployment) -> Plan:
         """What the model's Deployments are to be now."""
         wanted = template_hash(model)
-        stable, canary = (_revision(self.deployment(model, track)) for track in (STABLE, CANARY))
+        stable, canary = (_state(self.deployment(model, track)) for track in (STABLE, CANARY))
         failed = stable is not None and stable.failed_hash
         if model.spec.serving.rollout is None and canary is None and not failed:
             return straight(model, wanted)
@@ -79,5 +79,5 @@ class Rollouts:
             yield from (("ConfigMap", metadata) for metadata in found if metadata.name == name)
 
 
-def _revision(deployment: Deployment | None) -> Revision | None:
-    return revision(deployment) if deployment else None
+def _state(deployment: Deployment | None) -> TrackState | None:
+    return track_state(deployment) if deployment else None

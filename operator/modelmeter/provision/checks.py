@@ -150,7 +150,8 @@ CHAIN: Final = (
     Check("TritonNotAnswering", AVAILABLE, _triton_not_answering),
     Check("TritonNotAsked", AVAILABLE, _triton_not_asked, problem=False, known=False),
     Check("RolledBack", PROGRESSING, lambda seen: seen.rolled_back),
-    Check("Canary", READY, lambda seen: seen.canary, problem=False),
+    Check("CanaryStuck", PROGRESSING, lambda seen: seen.canary if seen.canary_stuck else None),
+    Check("Canary", PROGRESSING, lambda seen: None if seen.canary_stuck else seen.canary, problem=False),
     Check("RollingOut", READY, _rolling_out, problem=False),
 )
 """What serving stands on, from the spec upward."""

@@ -23,6 +23,7 @@ class PodFacts:
     scheduled: bool = False
     scheduling_message: str = ""
     """The scheduler's own text, where it found no node."""
+    created: datetime | None = None
     ready: bool = False
     ready_since: datetime | None = None
     """When it became ready; None of one that is not."""
@@ -51,9 +52,13 @@ class PodFacts:
         """Whether it is here to stay."""
         return not self.ended and not self.deleting
 
+    def overdue(self, now: datetime) -> bool:
+        """Whether it should have ended long ago: its node may be lost."""
+        return self.ends_by is not None and now - self.ends_by >= OVERDUE
+
     def holds(self, now: datetime) -> bool:
-        """Whether it holds its GPUs; not where its end is overdue, for its node may be lost."""
-        return not self.ended and (self.ends_by is None or now - self.ends_by < OVERDUE)
+        """Whether it holds its GPUs; not where its end is overdue."""
+        return not self.ended and not self.overdue(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,8 @@ class Observed:
     """An autoscaler takes the last replica, and brings one back once somebody asks."""
     canary: str | None = None
     """What a canary is waiting for, while there is one."""
+    canary_stuck: bool = False
+    """Whether that may not come unless somebody acts."""
     rolled_back: str | None = None
     """Why the current spec was rolled back, if it was; then template_hash is of the revision before."""
 

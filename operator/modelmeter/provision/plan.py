@@ -18,18 +18,14 @@ FORGOTTEN: Final = {FAILED_HASH: None, FAILURE: None}
 
 CANARIES: Final = f"{GROUP}/canary-replicas"
 """Annotation on the canary: how many replicas it was made for, whatever an autoscaler does to the model's."""
-INCOMPLETE_SINCE: Final = f"{GROUP}/canary-incomplete-since"
-"""Annotation on the canary: since when not all of its replicas are ready; empty while they are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """What a Deployment says about the revision that its pods are of."""
+class TrackState:
+    """What a Deployment says about itself and the revision that its pods are of."""
 
     template_hash: str
     replicas: int
-    incomplete_since: datetime | None = None
-    """Of a canary: since when not all of its replicas are ready, as far as was noted; None where they were."""
     canaries: int = 0
     """Of a canary: how many replicas it was made for; 0 where nobody noted it."""
     deleting: bool = False
@@ -37,6 +33,8 @@ class Revision:
     failure: str = ""
     pods_error: str | None = None
     """Why the API server refuses its pods, in its own words."""
+    refused_since: datetime | None = None
+    """Since when it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,8 @@ class Plan:
     """Annotations of the stable Deployment to write, or to take off."""
     canary: str | None = None
     """What a canary is waiting for, while there is one."""
+    canary_stuck: bool = False
+    """Whether that may not come unless somebody acts."""
     rolled_back: str | None = None
     """Why the current spec was rolled back, if it was."""
     look_again: datetime | None = None

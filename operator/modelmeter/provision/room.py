@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelmeter.api.scalars import rfc3339
+from modelmeter.api.rollout import but_one
 from modelmeter.api.serving import Serving
 from modelmeter.provision.observed import OVERDUE, Observed, PodFacts
-from modelmeter.provision.plan import CANARIES, INCOMPLETE_SINCE, Revision
+from modelmeter.provision.plan import CANARIES, TrackState
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Room:
     """Of a model whose spec asks for the revision `wanted`, at one moment."""
 
     wanted: str
     serving: Serving
-    stable: Revision
-    canary: Revision | None
+    stable: TrackState
+    canary: TrackState | None
     seen: Observed
 
     @property
@@ -27,7 +27,7 @@ class Facts:
         return self.serving.replicas
 
     @property
-    def current(self) -> Revision | None:
+    def current(self) -> TrackState | None:
         """The canary, where it is of the current spec."""
         return self.canary if self.canary and self.canary.template_hash == self.wanted else None
 
@@ -40,27 +40,51 @@ class Facts:
     @property
     def canaries(self) -> int:
         """How many of the replicas a canary gets; one at least is of the revision before."""
-        return max(0, min(self.asked, self.replicas - 1))
+        return but_one(self.asked, self.replicas)
 
-    def notes(self, incomplete_since: datetime | None) -> dict[str, str]:
+    @property
+    def notes(self) -> dict[str, str]:
         """What is noted on the canary."""
-        since = rfc3339(incomplete_since) if incomplete_since else ""
-        return {CANARIES: str(self.asked), INCOMPLETE_SINCE: since}
+        return {CANARIES: str(self.asked)}
 
     def of(self, canary: bool) -> list[PodFacts]:
         """One Deployment's pods that are here to stay and of the current spec."""
         return [pod for pod in self.seen.held() if pod.canary is canary and pod.template_hash == self.wanted]
 
     def waits_for_more(self) -> bool:
-        """Whether an autoscaler may bring the replicas that a canary needs, and something is served until then."""
+        """Whether an autoscaler may bring the replicas that a canary needs, while the revision before has some.
+
+        Not by what is ready: a moment's failure of its probe would give the only replica to a revision on no trial.
+        """
         scaled = self.serving.autoscaling
-        serves = any(pod.ready for pod in self.seen.held() if not pod.canary)
-        return scaled is not None and scaled.max > 1 and serves
+        return scaled is not None and scaled.max > 1 and min(self.stable.replicas, self.replicas) > 0
+
+    def deadline_from(self) -> datetime | None:
+        """When the youngest of the canary's pods was made; None while one is still to be made, unless it is refused."""
+        made = [pod.created for pod in self.of(canary=True) if pod.created]
+        if len(made) < self.canaries:
+            if self.canary is None or self.canary.refused_since is None:
+                return None
+            made.append(self.canary.refused_since)
+        return max(made)
+
+    def ended(self) -> list[PodFacts]:
+        """Pods of the canary that ended by themselves (evicted, say) and were replaced."""
+        pods = (pod for pod in self.seen.pods if pod.canary and pod.template_hash == self.wanted)
+        return [pod for pod in pods if pod.ended and not pod.deleting]
 
     def beside(self, canary: bool) -> int:
-        """Replicas that one Deployment may have beside the pods of the other, which hold their GPUs up to their end."""
-        others = (pod for pod in self.seen.pods if pod.canary is not canary)
-        return max(0, self.replicas - sum(pod.holds(self.seen.now) for pod in others))
+        """Replicas that one Deployment may have beside the other one's.
+
+        Pods hold their GPUs up to their end, also a canary's that somebody deleted; those to come count as well.
+        """
+        other = self.stable if canary else self.canary
+        pods = [pod for pod in self.seen.pods if pod.holds(self.seen.now)]
+        theirs = [pod for pod in pods if pod.canary is not canary]
+        asked = other.replicas if other and not other.deleting else 0
+        to_come = max(0, asked - sum(pod.stays for pod in theirs))
+        orphans = sum(pod.canary for pod in pods) if canary and self.canary is None else 0
+        return max(0, self.replicas - len(theirs) - to_come - orphans)
 
     def stable_replicas(self, asked: int) -> int:
         """So many as are asked for, as far as there is room; what it has is not taken away for want of room."""
