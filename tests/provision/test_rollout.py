@@ -148,9 +148,10 @@ CASES = {
     ),
     "its pods end by themselves, which makes each of them a new one": Case(
         STABLE_3, CANARY, (*pods(3, OLD), *EVICTED, *STARTING), False, (3, None), removes=True, rolled_back=True,
-        says="2 pods of its canary ended by themselves; see kubectl describe pod canary-new-1", notes={
+        says="2 pods of its canary ended by themselves; see kubectl get events", notes={
             FAILED_HASH: NEW,
-            FAILURE: "2 pods of its canary ended by themselves; see kubectl describe pod canary-new-1",
+            FAILURE: "2 pods of its canary ended by themselves; see kubectl get events --field-selector"
+            " involvedObject.name=canary-new-1",
         },
     ),
     "each of its replicas may once": Case(

@@ -133,9 +133,8 @@ def _judge(room: Room, rollout: Rollout, plan: Plan, canary: TrackState, name: s
         return _fail(room, f"its canary does not run (CrashLooping: {looping})")
     ended = room.ended()
     if len(ended) > room.canaries:
-        return _fail(
-            room, f"{len(ended)} pods of its canary ended by themselves; see kubectl describe pod {ended[-1].name}"
-        )
+        see = f"kubectl get events --field-selector involvedObject.name={ended[-1].name}"
+        return _fail(room, f"{len(ended)} pods of its canary ended by themselves; see {see}")
     begun = room.deadline_from()
     if begun is None:
         return replace(plan, canary=f"{name}: {counted}; waits for a pod to be made")
