@@ -65,8 +65,15 @@ class Folders(LoadScopeScheduling):  # type: ignore[misc]
         return "e2e at pods" if folder == "e2e" and name in AT_PODS else folder
 
     def _assign_work_unit(self, node: Any) -> None:
-        self.workqueue.move_to_end(min(self.workqueue, key=_place), last=False)
+        # A worker is given this before it runs the last test of what it has: after what takes long, something short.
+        *_, before = ["", *self.assigned_work[node]]
+        choose = max if before in LONGEST else min
+        self.workqueue.move_to_end(choose(self.workqueue, key=_place), last=False)
         super()._assign_work_unit(node)
+
+    def _reschedule(self, node: Any) -> None:
+        if node.shutting_down or not self.workqueue or self._pending_of(self.assigned_work[node]) < 2:
+            super()._reschedule(node)
 
 
 def _place(scope: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -136,6 +136,7 @@ def test_a_loader_that_is_killed_for_memory(troubled: dict[str, Tenant]) -> None
     assert "memory" in message
     assert "spec.serving.resources.limits" in message
     assert tenant.warnings() == ["ModelLoadFailed"]
+    wait_pause(tenant, "initContainerStatuses")
     tenant.leave()
 
 
@@ -163,15 +164,23 @@ def test_a_crash_loop(troubled: dict[str, Tenant]) -> None:
     assert "container triton ends again and again, last with exit code 127" in message
     tenant.wait("three attempts", lambda: tenant.container()["restartCount"] >= 3)
     assert tenant.warnings() == ["CrashLooping"]
-    # Else nobody could tell later whether it was told to end while it ran or while it waited.
-    tenant.wait("a pause", lambda: paused(tenant) > 2 * STOPPING)
+    wait_pause(tenant, "containerStatuses")
     tenant.leave()
 
 
-def paused(tenant: Tenant) -> timedelta:
-    """How long its Triton has not run."""
-    ended = tenant.container()["lastState"].get("terminated")
-    return datetime.now(UTC) - datetime.fromisoformat(ended["finishedAt"]) if ended else timedelta(0)
+def wait_pause(tenant: Tenant, kind: str) -> None:
+    """Wait until what crashes again and again has not run for a while.
+
+    Else nobody could tell later whether it was told to end while it ran or while it waited.
+    """
+
+    def paused() -> bool:
+        (status,) = tenant.pod()["status"][kind]
+        ended = status["lastState"].get("terminated")
+        waits = "waiting" in status["state"] and ended is not None
+        return waits and datetime.now(UTC) - datetime.fromisoformat(ended["finishedAt"]) > 2 * STOPPING
+
+    tenant.wait("a pause", paused)
 
 
 def test_a_slow_start_is_no_failure(troubled: dict[str, Tenant]) -> None:
