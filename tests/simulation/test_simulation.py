@@ -92,6 +92,14 @@ RESIZED_LONG_BEFORE_THE_WATCH_SHOWS_IT = History(
 )
 """What the pod held at first was noted, and the watch shows its end before the note."""
 
+A_POD_OUTLIVES_ITS_DEPLOYMENT_AND_IS_SEEN_LATE = History(
+    BEGINNINGS[0],
+    11090,
+    pods=(replace(BRIEF, created=10304),),
+    trouble=Trouble(lags=(("pods", 54, 14768, 1762),)),
+)
+"""The model has no other children by then."""
+
 AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble(outages=((5400, 120),)))
 """In the second in which the simulation ends: it has to end then."""
 
@@ -105,6 +113,7 @@ AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER = History(BEGINNINGS[0], HOUR, trouble=Trouble
 @example(A_CLAIM_WHOSE_DELETION_IS_SEEN_WHILE_A_PAGE_IS_WRITTEN)
 @example(A_POD_THAT_NEVER_HAD_A_NODE_MOUNTS_A_DELETED_CLAIM)
 @example(RESIZED_LONG_BEFORE_THE_WATCH_SHOWS_IT)
+@example(A_POD_OUTLIVES_ITS_DEPLOYMENT_AND_IS_SEEN_LATE)
 @example(AN_OUTAGE_BEGINS_WHEN_ALL_IS_OVER)
 def test_any_history_is_exact(history: History) -> None:
     if shrinking.over(history):

@@ -32,7 +32,8 @@ async def remove_children(client: Client, ref: ModelRef) -> bool:
         for child in await _found(client, kind, ref.namespace, selector):
             left |= kind in COSTLY_KINDS
             await delete(client, kind, child.metadata)
-    return left
+    # A watch that is late has yet to show pods that somebody left without their Deployment.
+    return left or bool(await _found(client, "Pod", ref.namespace, selector))
 
 
 async def _found(client: Client, kind: str, namespace: str, selector: str) -> list[Bare]:
