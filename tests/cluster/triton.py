@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -25,7 +26,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -42,6 +43,7 @@ STAND_IN: Final = Path(__file__).parent / "backends" / "onnxruntime"
 STUB: Final = "triton_python_backend_stub"
 READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 15.0
+ANY_ADDRESS: Final = "0.0.0.0"
 
 
 class TritonError(Exception):
@@ -101,7 +103,7 @@ class Triton:
         self.ports = ports or Ports()
         self.log = directory / "triton.log"
         self._options = tuple(options)
-        self._address = address or "0.0.0.0"
+        self._address = address or ANY_ADDRESS
         self.url = f"http://{address or '127.0.0.1'}:{self.ports.http}"
 
     def __enter__(self) -> Self:
@@ -117,6 +119,7 @@ class Triton:
         """Start the server (ending one that a crash left in this directory) and wait until its models are ready."""
         home = triton_directory()
         self.stop()
+        self._check_ports()
         links = self.directory / "repository"
         shutil.rmtree(links, ignore_errors=True)
         links.mkdir(parents=True)
@@ -135,6 +138,22 @@ class Triton:
         except BaseException:
             self.stop()
             raise
+
+    def _check_ports(self) -> None:
+        """Let nobody else answer for this one."""
+        # Over HTTP several may share a port: one has an address of its own then.
+        ports = asdict(self.ports) if self._address == ANY_ADDRESS else {**asdict(self.ports), "http": 0}
+        for name, port in ports.items():
+            with socket.socket() as probe:
+                # What ended a moment ago is no hindrance to Triton either.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("", port))
+                except OSError as error:
+                    raise TritonError(
+                        f"Triton needs port {port} ({name}) on every address of this machine: {error.strerror};"
+                        f" end what listens there (ss -ltnp 'sport = :{port}')"
+                    ) from error
 
     def kill(self) -> None:
         """End the server without a word, and its Python backend with it."""
@@ -225,7 +244,7 @@ class Triton:
             "--exit-on-error=true",
             "--exit-timeout-secs=5",
             f"--http-address={self._address}",
-            *(f"--{name}-address=0.0.0.0" for name in ("grpc", "metrics")),
+            *(f"--{name}-address={ANY_ADDRESS}" for name in ("grpc", "metrics")),
             "--reuse-http-port=true",
             f"--http-port={self.ports.http}",
             f"--grpc-port={self.ports.grpc}",
@@ -251,7 +270,8 @@ class Triton:
             with urllib.request.urlopen(request, timeout=READY_SECONDS):
                 return
         except urllib.error.HTTPError as error:
-            raise TritonError(f"{path}: {error.read().decode()}; see {self.log}") from error
+            said = error.read().decode()
+            raise TritonError(f"{path}: {said}; the end of {self.log}:\n{self._tail()}") from error
 
     def _read_record(self) -> dict[str, int] | None:
         try:

@@ -80,6 +80,12 @@ class Cluster(SimulatedClient):
         )
         return Key("pods", "search", name)
 
+    def wait_for_node(self, name: str, job_uid: str, said: str) -> None:
+        """A pod of the Job that the scheduler finds no node for."""
+        metadata = {"namespace": "search", "name": name, "labels": {**LABELS, JOB_UID: job_uid}}
+        condition = {"type": "PodScheduled", "status": "False", "message": said}
+        self.server.create("pods", {"metadata": metadata, "status": {"phase": "Pending", "conditions": [condition]}})
+
     def noted(self) -> Outcome | None:
         """What stands on the Job."""
         text = self.server.read(JOB)["metadata"]["annotations"].get(NOTED)
@@ -116,6 +122,19 @@ def test_what_a_drain_ended_is_no_result_and_what_the_next_pod_finds_is() -> Non
         found = cluster.noted()
         assert found is not None
         assert (found.inferences_per_second, found.error) == ("96.40", "")
+
+    play(cluster, scene)
+
+
+def test_a_pod_without_a_node_says_why() -> None:
+    cluster = Cluster()
+
+    async def scene() -> None:
+        cluster.wait_for_node("first", cluster.make_job(), "0/3 nodes are available: 3 had untolerated taint(s).")
+        await asyncio.sleep(SOON)
+        facts = cluster.benchmarking.facts(cluster.account)
+        assert facts is not None
+        assert facts.unscheduled == "0/3 nodes are available: 3 had untolerated taint(s)."
 
     play(cluster, scene)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, ClusterError, NodePool
+from tests.cluster.ports import free_ports
+from tests.cluster.triton import Ports, Triton, TritonError
 
 pytestmark = pytest.mark.e2e
 
@@ -281,3 +285,12 @@ def test_up_refuses_a_directory_in_use(cluster: Cluster) -> None:
 def test_no_cluster_here(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="start one with"):
         Cluster.attach(tmp_path)
+
+
+def test_triton_does_not_start_where_another_would_answer_for_it(tmp_path: Path) -> None:
+    http, grpc, metrics = itertools.islice(free_ports(), 3)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", grpc))
+        other.listen()
+        with pytest.raises(TritonError, match=rf"port {grpc} \(grpc\) .* end what listens there"):
+            Triton(tmp_path, ports=Ports(http, grpc, metrics)).start()

@@ -65,6 +65,12 @@ def test_what_is_changed_by_hand_is_named(spoil: Callable[[Any, Any], object], n
     assert any(named in finding for finding in findings(specs)), findings(specs)
 
 
+def test_a_statement_that_was_lost_is_named_until_its_account_is_closed() -> None:
+    specs = ledger()
+    specs[1]["lost"] = "the latest CostStatement of this model is gone: 7 GPU-seconds were shown"
+    assert findings(specs) == ["2026-12: the latest CostStatement of this model is gone: 7 GPU-seconds were shown"]
+
+
 def test_the_oldest_statement_may_follow_deleted_ones() -> None:
     assert findings(ledger()[1:]) == []
 

@@ -461,6 +461,15 @@ def test_what_refuses_a_canarys_pods_is_said_of_it_alone() -> None:
     assert "others" not in (plan.rolled_back or "")
 
 
+def test_a_canary_that_has_to_go_where_the_others_are_says_so() -> None:
+    said = "0/4 nodes are available: 4 node(s) didn't match pod affinity rules."
+    waits = pods(1, NEW, True, ready=False, made=700, scheduled=False, scheduling_message=said)
+    observed = seen(template_hash=NEW, desired=4, pods=(*pods(3, OLD), *waits), one_node=True)
+    plan = decide(careful(), STABLE_3, CANARY, observed)
+    assert "ClaimOnOneNode" in (plan.rolled_back or "")
+    assert "ReadWriteMany" in (plan.rolled_back or "")
+
+
 @pytest.mark.parametrize("there", [pods(4, OLD), pods(3, OLD)], ids=["no room yet", "room"])
 def test_without_the_names_of_a_canary_the_revision_before_has_all_replicas(there: tuple[PodFacts, ...]) -> None:
     failed = TrackState(OLD, len(there), failed_hash=OTHER)

@@ -14,7 +14,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from modelmeter.api.names import FIELD_MANAGER
+from modelmeter.api.names import FIELD_MANAGER, GROUP
 from modelmeter.cluster.clock import Clock
 from modelmeter.errors import ClusterError, Conflict, Expired, NotFound
 
@@ -26,6 +26,7 @@ METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 """Asks for the answer without spec and status: we rarely need more back from a write."""
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
+DEFAULT_NAMESPACE: Final = "default"
 CONNECTIONS: Final = 64
 ATTEMPTS: Final = 5
 """How often a request is tried while the API server says 429; a read also while it fails or does not answer."""
@@ -34,6 +35,9 @@ FAILING: Final = (500, 502, 503, 504)
 TIMEOUT_SECONDS: Final = 30
 WATCH_SILENCE_SECONDS: Final = 120
 """Bookmarks come about once a minute; a watch that is silent for longer hangs."""
+
+NOT_SERVED: Final = "404 page not found"
+"""All that the API server says of a kind that it does not know."""
 
 ERRORS: Final[dict[int, type[ClusterError]]] = {404: NotFound, 409: Conflict, 410: Expired}
 
@@ -78,6 +82,15 @@ class Client:
             except config.ConfigException as error:
                 raise ClusterError(0, "NoCluster", f"{error}; run in a cluster or set KUBECONFIG") from None
         return cls(configuration, clock)
+
+    @staticmethod
+    def own_namespace() -> str:
+        """The namespace of the kubeconfig's context, as kubectl takes it; "default" where none is said."""
+        try:
+            _, current = config.list_kube_config_contexts()
+        except config.ConfigException:
+            return DEFAULT_NAMESPACE
+        return str(current["context"].get("namespace") or DEFAULT_NAMESPACE)
 
     async def connection(self) -> Connection:
         """How to reach the same API server, with credentials as they are now."""
@@ -219,6 +232,9 @@ async def _error(response: aiohttp.ClientResponse) -> ClusterError:
     try:
         status = msgspec.json.decode(text, type=_Status)
     except msgspec.DecodeError:
-        status = _Status(text.decode(errors="replace")[:500], response.reason or "")
+        status = _Status(text.decode(errors="replace")[:500].strip(), response.reason or "")
+    if status.message == NOT_SERVED:
+        ours = f"; apply the CRDs of {GROUP}" if f"/{GROUP}/" in response.url.path else ""
+        status.message += f" (the API server serves no such kind: {response.url.path}){ours}"
     kind = ERRORS.get(response.status, ClusterError)
     return kind(response.status, status.reason, status.message or f"HTTP {response.status}")

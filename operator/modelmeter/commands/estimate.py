@@ -85,10 +85,11 @@ def _model(model: ModelDeployment, tariffs: dict[str, Tariff], output: str, now:
         if between:
             answer["perHourAutoscaled"] = sums_json(between)
         return json.dumps({**answer, "items": items_json(_rows(terms)), "unpriced": unpriced})
+    without = f" without {', '.join(unpriced)}" if unpriced else ""
     lines = [
         f"{model.name}: {model.spec.serving.replicas} replicas for one hour",
         items_table(_rows(terms), hour, tariff.currency),
-        f"per month of {HOURS_PER_MONTH} hours: {sums_json(month)['total']} {tariff.currency}",
+        f"per month of {HOURS_PER_MONTH} hours: {sums_json(month)['total']} {tariff.currency}{without}",
     ]
     if claimed(model):
         gpu = model.spec.serving.gpu
@@ -97,7 +98,7 @@ def _model(model: ModelDeployment, tariffs: dict[str, Tariff], output: str, now:
         )
     if between:
         low, high = sums_json(between).values()
-        lines.append(f"spec.serving.autoscaling lets an hour cost between {low} and {high} {tariff.currency}")
+        lines.append(f"spec.serving.autoscaling lets an hour cost between {low} and {high} {tariff.currency}{without}")
     if unpriced:
         lines.append(
             f"without {', '.join(unpriced)}: no rate of PriceBook {name} covers it."

@@ -30,11 +30,11 @@ def add_parser(subparsers: Any) -> None:
         "tune", help="try batching settings on copies of a model, one after another, and say which is best"
     )
     parser.add_argument("name", metavar="NAME", help="the ModelDeployment; it is left as it is")
-    parser.add_argument("-n", "--namespace", default="default")
+    parser.add_argument("-n", "--namespace", help="not given: that of the kubeconfig's context")
     parser.add_argument(
         "--p95-milliseconds", metavar="N", type=_whole(1), help="the limit; not given: that of spec.benchmark"
     )
-    parser.add_argument("--seconds-per-point", metavar="N", type=_whole(1), help="as spec.benchmark.secondsPerPoint")
+    parser.add_argument("--seconds-per-point", metavar="N", type=_whole(2), help="as spec.benchmark.secondsPerPoint")
     for option, default, least in (
         ("--max-batch-size", BATCH_SIZES, 1),
         ("--max-queue-delay-microseconds", QUEUE_DELAYS, 0),
@@ -118,11 +118,12 @@ async def _tune(arguments: argparse.Namespace, tried: Callable[[Trial], None], s
     from modelmeter.control.tuning import Plan, own_setting, tune
 
     client = await Client.connect(Clock())
+    namespace = arguments.namespace or client.own_namespace()
     given = {"p95Milliseconds": arguments.p95_milliseconds, "secondsPerPoint": arguments.seconds_per_point}
     try:
-        body = json.loads(await client.get(path(KIND, arguments.namespace, arguments.name)))
+        body = json.loads(await client.get(path(KIND, namespace, arguments.name)))
         plan = Plan(
-            arguments.namespace,
+            namespace,
             arguments.name,
             chosen(arguments.max_batch_size, arguments.max_queue_delay_microseconds, own_setting(body)),
             {field: value for field, value in given.items() if value is not None},

@@ -88,7 +88,9 @@ class Benchmarking:
         # A Job may be over a moment before its pod's end is seen, or noted.
         unread = now.uid in account.benchmarks or now.uid in self._jobs_of_pods(account)
         ended = now.ended_message or LOST if now.ended and not unread else ""
-        return replace(facts, job=now.name, outcome=now.outcome, ended=ended)
+        pods = (pod_facts(pod) for pod in self._belongings.pods(account) if _job_uid(pod) == now.uid)
+        waits = next((pod.scheduling_message for pod in pods if pod.stays and not pod.scheduled), "")
+        return replace(facts, job=now.name, outcome=now.outcome, ended=ended, unscheduled=waits)
 
     def performance(
         self, account: Account, held: Iterable[Holding], tariff: Tariff, now: datetime

@@ -14,6 +14,7 @@ from modelmeter.control.accounts import Account
 from modelmeter.meter.lifetime import TERMINAL
 from modelmeter.meter.objects import Claim, Condition, ContainerStatus, Deployment, Job, Pod, Terminated, Waiting
 from modelmeter.provision.benchmark import CONTAINER, DISRUPTED, JobFacts
+from modelmeter.provision.claim import one_node
 from modelmeter.provision.observed import ClaimFacts, Observed, PodFacts
 from modelmeter.provision.plan import CANARIES, FAILED_HASH, FAILURE, TrackState
 from modelmeter.provision.pod import LOADER, source_claim, source_image
@@ -32,6 +33,7 @@ def observed(account: Account, pods: Iterable[Pod], claims: Iterable[Claim], now
         source_image=source_image(model) if model else "",
         pods=tuple(map(pod_facts, pods)),
         claim=min(facts, key=lambda claim: claim.phase == "Bound", default=None),
+        one_node=model is not None and one_node(model),
     )
 
 

@@ -25,7 +25,6 @@ from modelmeter.errors import ClusterError, LedgerError, NotFound
 from modelmeter.meter import inference, publish
 from modelmeter.meter.account import NO_TARIFF, live_page, tariff_of
 from modelmeter.provision.autoscaler import wakes
-from modelmeter.provision.claim import one_node
 from modelmeter.provision.labels import selector
 from modelmeter.provision.readiness import conditions, model_status, reason
 from modelmeter.provision.service import endpoints
@@ -114,7 +113,6 @@ class Publishing:
             unpriced=publish.unpriced_items(page, facts.holdings, tariff, now) if page else (),
             deleting=account.deleted is not None,
             benchmark=self._benchmarking.facts(account),
-            one_node=model is not None and one_node(model),
             wakes=model is not None and wakes(model),
             canary=plan.canary if plan else None,
             canary_stuck=plan is not None and plan.canary_stuck,

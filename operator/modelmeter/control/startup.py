@@ -125,7 +125,7 @@ def _lost(account: Account) -> str | None:
     return (
         f"the latest CostStatement of this model is gone: {shown.usage.gpu_seconds} GPU-seconds and {amount}"
         f" were shown at {shown.cost.as_of}; what had ended by then is no longer counted."
-        " Restore it from a backup while the operator is stopped"
+        " Restore it from a backup while the operator is stopped: see docs/operations.md"
     )
 
 

@@ -39,6 +39,7 @@ def broken(account: Account, error: LedgerError) -> str:
 def vanished(uid: str, posted_through: datetime) -> str:
     """That somebody let go of a pod or claim before it was counted."""
     return (
-        f"pod or claim {uid} vanished uncounted, for somebody took off its finalizer {METERING_FINALIZER};"
+        f"pod or claim {uid} vanished uncounted, for its finalizer {METERING_FINALIZER} was taken off (by hand, or by"
+        " `modelmeter release`);"
         f" what it used after {rfc3339(posted_through)} is not on the ledger"
     )

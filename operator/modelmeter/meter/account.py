@@ -77,7 +77,7 @@ class Outcome:
     more: bool = False
     """More has ended, or more months are over, than one pass takes: write and release, then ask again."""
     vanished: tuple[str, ...] = ()
-    """UIDs that were open and no longer exist: somebody took off their finalizer. What they held since T is lost."""
+    """UIDs that were open and no longer exist: their finalizer was taken off. What they held since T is lost."""
     counted: bool = False
     """The readings of `counts` are on the page."""
 

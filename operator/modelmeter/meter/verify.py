@@ -68,6 +68,8 @@ def _verify_page(page: Page) -> Iterator[str]:
     for revision, part in sorted(parts.items()):
         if min((part.cost, *part.usage.values())) < 0:
             yield f"{page.month}: the whole life of revision {revision or OTHER} would be negative"
+    if page.lost and not page.closed:
+        yield f"{page.month}: {page.lost}"
     if not month_start(page.month) <= page.posted_through <= month_end(page.month):
         yield f"{page.month}: postedThrough is {page.posted_through}, which is not in that month"
     if page.closed and not page.ended and page.posted_through != month_end(page.month):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelmeter.provision.benchmark import RESOURCES
 from modelmeter.provision.observed import BenchmarkFacts, Observed
 from modelmeter.provision.remedies import APPLY, with_remedy
 
@@ -53,6 +54,17 @@ def limit_not_met(seen: Observed) -> str | None:
 def waiting(seen: Observed) -> str | None:
     """There is no Job yet."""
     return None if _facts(seen).job else "it begins once the model is Ready"
+
+
+def unscheduled(seen: Observed) -> str | None:
+    """Its pod asks for no GPU, and tolerates nothing."""
+    facts = _facts(seen)
+    if facts.outcome or not facts.unscheduled:
+        return None
+    return (
+        f"Job {facts.job}: its pod finds no node ({facts.unscheduled}); it needs one without taints that has"
+        f" {RESOURCES['requests']['cpu']} CPU and {RESOURCES['requests']['memory']} left"
+    )
 
 
 def running(seen: Observed) -> str | None:

@@ -161,6 +161,7 @@ BENCHMARK: Final = (
     Check("ProductsDiffer", BENCHMARKED, benchmarked.products_differ),
     Check("BenchmarkWaiting", BENCHMARKED, benchmarked.waiting, problem=False, known=False),
     Check("BenchmarkFailed", BENCHMARKED, benchmarked.failed),
+    Check("BenchmarkUnscheduled", BENCHMARKED, benchmarked.unscheduled),
     Check("BenchmarkRunning", BENCHMARKED, benchmarked.running, problem=False, known=False),
     Check("LimitNotMet", BENCHMARKED, benchmarked.limit_not_met),
 )

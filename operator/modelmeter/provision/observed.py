@@ -85,6 +85,8 @@ class BenchmarkFacts:
     """Why there is no outcome and will be none."""
     refused: str = ""
     """What the API server does not let us do with the Job, and why."""
+    unscheduled: str = ""
+    """The scheduler's own text, where its pod finds no node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class Observed:
     unpriced: tuple[str, ...] = ()
     deleting: bool = False
     benchmark: BenchmarkFacts | None = None
+    beside_placed: bool = False
+    """Whether the model has pods on a node beside these."""
     one_node: bool = False
     """All replicas have to be where their claim is mounted."""
     wakes: bool = False

@@ -116,7 +116,7 @@ def room_not_freed(seen: Observed) -> str | None:
 def claim_on_one_node(seen: Observed) -> str | None:
     """Where one replica has a node, all others must go there."""
     pod = next(_refused(seen), None)
-    elsewhere = any(other.scheduled for other in seen.held())
+    elsewhere = seen.beside_placed or any(other.scheduled for other in seen.held())
     if pod is None or not elsewhere or not seen.one_node:
         return None
     if NOT_WHERE_OTHERS_ARE not in pod.scheduling_message:

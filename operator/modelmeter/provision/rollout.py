@@ -156,7 +156,14 @@ def _fail(room: Room, why: str) -> Plan:
 def _alone(room: Room, canary: TrackState) -> Observed:
     """The canary as if it were all that there is."""
     pods = tuple(pod for pod in room.seen.pods if pod.canary and pod.template_hash == room.wanted)
-    return replace(room.seen, desired=room.canaries, pods=pods, pods_error=canary.pods_error, triton=(True, ""))
+    return replace(
+        room.seen,
+        desired=room.canaries,
+        pods=pods,
+        pods_error=canary.pods_error,
+        triton=(True, ""),
+        beside_placed=any(pod.scheduled for pod in room.seen.held() if pod not in pods),
+    )
 
 
 def _overdue(room: Room) -> str:

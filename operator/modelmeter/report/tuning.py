@@ -22,6 +22,9 @@ class Setting(NamedTuple):
     max_batch_size: int
     max_queue_delay_microseconds: int
 
+    def __str__(self) -> str:
+        return f"maxBatchSize {self.max_batch_size}, maxQueueDelayMicroseconds {self.max_queue_delay_microseconds}"
+
 
 class Trial(NamedTuple):
     """What came of one setting; `performance` is None where nothing could be measured, and `note` says why."""
