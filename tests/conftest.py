@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,6 +53,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # CI judges a change by the same examples every time; at home each run looks further.
 settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("ours")
+
+# Some tests press Ctrl-C: what a shell starts in the background has it ignored, and hands that on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Folders(LoadScopeScheduling):  # type: ignore[misc]
