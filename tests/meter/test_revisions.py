@@ -77,6 +77,18 @@ def test_of_those_with_pods_none_loses_its_name_while_there_are_others() -> None
     assert shown(sheet)[revision(1)] == (str(9000 + 1800), "6.0000")
 
 
+def test_what_is_not_on_the_page_yet_keeps_its_revisions_name_too() -> None:
+    """Its replica ended, another runs since T, and then canaries come and go."""
+    canaries = [of(number, f"uid-{number}", 60 * number, 60 * number + 30) for number in range(2, MAX_REVISIONS + 5)]
+    live = of(1, "b", 60)
+    sheet = account(page(), facts(100, of(1, "a", 0, 60), live, prices=PRICES)).page
+    assert list(sheet.revisions) == [revision(1)]
+    for canary in canaries:
+        sheet = account(reread(sheet), facts(1000, live, canary, prices=PRICES)).page
+    assert not sheet.open
+    assert revision(1) in sheet.revisions
+
+
 def test_what_lost_its_name_is_taken_back_from_where_it_is_though_it_got_another_again() -> None:
     live = [of(number, f"uid-{number}", number) for number in range(1, MAX_REVISIONS + 2)]
     sheet = advance(page(), live[:1], at(3600), PRICES)

@@ -97,8 +97,8 @@ def counting_from_zero() -> AbstractContextManager[Any]:
 def losing_revisions() -> AbstractContextManager[Any]:
     """A pod that is settled before the page was advanced is of no revision."""
 
-    def named(page: Page, held: Iterable[Holding]) -> Page:
-        return _named(page, [one for one in held if one.end is None])
+    def named(page: Page, held: Iterable[Holding], existing: Iterable[Holding]) -> Page:
+        return _named(page, [one for one in held if one.end is None], existing)
 
     return patch.object(ledger, "named", named)
 

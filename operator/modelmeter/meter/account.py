@@ -101,7 +101,7 @@ def account(page: Page, facts: Facts) -> Outcome:
     while True:
         boundary = month_end(page.month)
         finished = _finished(page, facts, min(facts.now, boundary))
-        page = settle_all(page, finished[:AT_ONCE], tariff)
+        page = settle_all(page, finished[:AT_ONCE], tariff, facts.holdings)
         more = len(finished) > AT_ONCE or (facts.now >= boundary and len(closed) >= MONTHS_AT_ONCE)
         if more or facts.now < boundary:
             break

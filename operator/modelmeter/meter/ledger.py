@@ -54,12 +54,12 @@ def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
     return settle_all(page, (held,), tariff)
 
 
-def settle_all(page: Page, finished: Iterable[Holding], tariff: Tariff) -> Page:
-    """The same for several."""
+def settle_all(page: Page, finished: Iterable[Holding], tariff: Tariff, existing: Iterable[Holding] = ()) -> Page:
+    """The same for several; `existing` are those that go on beside them."""
     ended = [held for held in finished if held.uid not in page.settled]
     if not ended:
         return page
-    page = named(page, ended)
+    page = named(page, ended, existing)
     posting = Posting(page, tariff)
     for held in ended:
         if held.end is None:
@@ -84,7 +84,7 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
     """
     to = max(to, page.posted_through)
     holdings = tuple(held)
-    page = named(page, [holding for holding in holdings if holding.start < to])
+    page = named(page, [holding for holding in holdings if holding.start < to], holdings)
     page = settle_all(page, [held for held in holdings if held.end is not None and held.end <= to], tariff)
     live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
     posting = Posting(page, tariff)

@@ -16,10 +16,10 @@ from modelmeter.meter.page import LineKey, Page, PartSum, SpanKey
 from modelmeter.meter.sums import plus_parts
 
 
-def named(page: Page, held: Iterable[Holding]) -> Page:
-    """The page with a name for each revision of which a pod is posted for the first time.
+def named(page: Page, held: Iterable[Holding], existing: Iterable[Holding]) -> Page:
+    """The page with a name for each revision of which one of `held` is posted for the first time.
 
-    Of too many those lose theirs that have no pod any more, and of these, or else of all, the oldest.
+    Of too many those lose theirs that have no pod among `existing` any more, and of these, or else of all, the oldest.
     """
     posted = page.open.keys() | page.settled.keys()
     new = [one for one in held if one.revision and one.uid not in posted and (one.end is None or one.end > one.start)]
@@ -28,7 +28,7 @@ def named(page: Page, held: Iterable[Holding]) -> Page:
         since[holding.revision] = min(since.get(holding.revision, holding.start), holding.start)
     if since == page.revisions:
         return page
-    used = {*page.counted_as.values(), *(holding.revision for holding in new if holding.end is None)}
+    used = {*page.counted_as.values(), *(holding.revision for holding in existing if holding.end is None)}
     kept = sorted(since, key=lambda revision: (revision in used, since[revision], revision))[-MAX_REVISIONS:]
     page = replace(page, revisions={revision: since[revision] for revision in kept})
     return page if since.keys() == page.revisions.keys() else _folded(page)
