@@ -156,7 +156,7 @@ class Client:
             response = await self._send("GET", path, None, query, "application/json", "application/json", timeout)
             async with response:
                 if response.status >= 400:
-                    raise await _error(response)
+                    raise await _error(response, path)
                 async for line in _lines(response):
                     yield line
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -185,7 +185,7 @@ class Client:
                         await asyncio.sleep(2**attempt / 4)
                         continue
                     if response.status >= 400:
-                        raise await _error(response)
+                        raise await _error(response, path)
                     return await response.read()
             except (aiohttp.ClientError, TimeoutError) as error:
                 if last or method != "GET":
@@ -227,14 +227,16 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
                 yield line
 
 
-async def _error(response: aiohttp.ClientResponse) -> ClusterError:
+async def _error(response: aiohttp.ClientResponse, path: str) -> ClusterError:
     text = await response.read()
     try:
         status = msgspec.json.decode(text, type=_Status)
     except msgspec.DecodeError:
         status = _Status(text.decode(errors="replace")[:500].strip(), response.reason or "")
     if status.message == NOT_SERVED:
-        ours = f"; apply the CRDs of {GROUP}" if f"/{GROUP}/" in response.url.path else ""
-        status.message += f" (the API server serves no such kind: {response.url.path}){ours}"
+        _, _, group, version, *_ = f"{path}////".split("/")
+        status.message += f" (no such kind in {group}/{version})"
+        if group == GROUP:
+            status.message += f"; apply the CRDs of {GROUP}"
     kind = ERRORS.get(response.status, ClusterError)
     return kind(response.status, status.reason, status.message or f"HTTP {response.status}")
