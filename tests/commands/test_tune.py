@@ -127,7 +127,7 @@ def test_a_signal_deletes_the_copy_and_prints_what_is_done(tmp_path: Path, numbe
         assert process.returncode == 128 + number
         assert not server.copies
         assert server.deletions >= 1
-    assert said.splitlines()[-1] == "modelmeter tune: ended; the copy under way is deleted"
+    assert said.splitlines()[-1] == "modelmeter tune: ended; the copy under way is being deleted"
     assert "Traceback" not in said
     assert printed.splitlines()[1].split()[:3] == ["32", "500", "100.00"]
 

@@ -139,6 +139,21 @@ def test_a_pod_without_a_node_says_why() -> None:
     play(cluster, scene)
 
 
+def test_a_drained_pod_that_stays_does_not_hide_how_its_job_ended() -> None:
+    cluster = Cluster()
+
+    async def scene() -> None:
+        cluster.pod("first", cluster.make_job(), disrupted=True)
+        failed = {"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}
+        cluster.server.update(JOB, lambda item: item.update(status={"conditions": [failed]}))
+        await asyncio.sleep(SOON)
+        facts = cluster.benchmarking.facts(cluster.account)
+        assert facts is not None
+        assert facts.ended == "Job was active longer than specified deadline"
+
+    play(cluster, scene)
+
+
 def test_what_a_killed_pod_did_not_find_is_noted() -> None:
     cluster = Cluster()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
 from modelmeter.cluster.client import TIMEOUT_SECONDS
+from modelmeter.cluster.paths import path
 from modelmeter.control.copies import DELETE_SECONDS
 from modelmeter.control.tuning import PRICE_SECONDS, Plan, tune
 from modelmeter.errors import ClusterError, ModelmeterError
@@ -106,7 +108,8 @@ class Cluster(SimulatedClient):
     async def again(self, *settings: Setting) -> None:
         """Tune it once more."""
         plan = Plan("search", "intent", settings or (Setting(8, 0),), {}, patience_seconds=600, run="5eed")
-        await tune(self, plan, self.said.append, self.trials.append)
+        body = json.loads(await self.get(path("ModelDeployment", "search", "intent")))
+        await tune(self, body, plan, self.said.append, self.trials.append)
 
 
 def play(story: Coroutine[Any, Any, None]) -> ModelmeterError | None:
@@ -268,21 +271,22 @@ def test_what_is_left_of_another_run_is_told_of_and_left_alone() -> None:
     assert "POST" not in cluster.asked
 
 
+THEIRS = {
+    "namespace": "search",
+    "name": "intent-tune-1",
+    "labels": {"modelmeter.dev/tune-of": "intent", "modelmeter.dev/tune-run": "another"},
+    "finalizers": ["modelmeter.dev/ledger"],
+}
+
+
 def test_what_another_run_has_deleted_is_waited_for() -> None:
     cluster = Cluster(intent_tune_1=[(1, MEASURED)])
-    theirs = {"modelmeter.dev/tune-of": "intent", "modelmeter.dev/tune-run": "another"}
-    metadata = {
-        "namespace": "search",
-        "name": "intent-tune-1",
-        "labels": theirs,
-        "finalizers": ["modelmeter.dev/ledger"],
-    }
 
     def released() -> None:
         cluster.server.update(FIRST, lambda item: item["metadata"].update(finalizers=[]))
 
     async def story() -> None:
-        cluster.server.create("modeldeployments", {"metadata": metadata, "spec": {}})
+        cluster.server.create("modeldeployments", {"metadata": dict(THEIRS), "spec": {}})
         cluster.server.delete(FIRST)
         asyncio.get_running_loop().call_later(20, released)
         await cluster.tune()
@@ -332,3 +336,44 @@ def test_what_was_measured_is_kept_though_its_cost_cannot_be_asked_for() -> None
     (trial,) = cluster.trials
     assert trial.performance is not None
     assert trial.note.startswith("its cost is not known: ")
+
+
+def test_what_another_run_has_deleted_and_stays_is_told_of_and_nothing_is_made() -> None:
+    cluster = Cluster()
+
+    async def story() -> None:
+        cluster.server.create("modeldeployments", {"metadata": dict(THEIRS), "spec": {}})
+        cluster.server.delete(FIRST)
+        await cluster.tune()
+
+    assert "intent-tune-1 is being deleted, but still there, and costs" in str(play(story()))
+    assert "POST" not in cluster.asked
+
+
+def test_a_copy_whose_deletion_is_not_done_is_told_of() -> None:
+    cluster = Cluster(intent_tune_1=[(1, MEASURED)])
+
+    def held(key: Key, before: Object | None, after: Object | None) -> None:
+        if before is None and key == FIRST:
+            asyncio.get_running_loop().call_soon(hold)
+
+    def hold() -> None:
+        cluster.server.update(FIRST, lambda item: item["metadata"].update(finalizers=["modelmeter.dev/ledger"]))
+
+    cluster.server.listeners.append(held)
+    assert play(cluster.tune()) is None
+    assert [trial.copy for trial in cluster.trials] == ["intent-tune-1"]
+    assert any("intent-tune-1 is being deleted, but still there, and costs" in said for said in cluster.said)
+
+
+def test_a_copy_that_another_run_makes_meanwhile_is_left_alone() -> None:
+    cluster = Cluster(intent_tune_1=[(1, MEASURED)])
+
+    def made(key: Key, before: Object | None, after: Object | None) -> None:
+        if key == FIRST and after is None:
+            second = {**THEIRS, "name": "intent-tune-2", "finalizers": []}
+            cluster.server.create("modeldeployments", {"metadata": second, "spec": {}})
+
+    cluster.server.listeners.append(made)
+    assert "another tune has made intent-tune-2" in str(play(cluster.tune(Setting(8, 0), Setting(16, 0))))
+    assert {key.name for key in cluster.left()} == {"intent-tune-2"}

@@ -109,6 +109,16 @@ def test_a_pods_usage_stands_under_one_revision_whatever_somebody_writes_on_it()
     assert shown(sheet) == {revision(1): ("1800", "1.0000")}
 
 
+def test_what_stands_on_several_lines_is_taken_back_from_its_own_revision() -> None:
+    """A pod whose end became an estimate, and a canary that has more than all of it on one line."""
+    exact, canary = of(1, "a", 0), of(2, "b", 0)
+    estimated = replace(exact, certainty="estimated", reason="NodeLost")
+    sheet = advance(page(), [exact, canary], at(18_000), PRICES)
+    sheet = advance(reread(sheet), [estimated, canary], at(36_000), PRICES)
+    sheet = settle(reread(sheet), replace(estimated, end=at(3600)), PRICES)
+    assert shown(sheet) == {revision(1): ("3600", "2.0000"), revision(2): ("36000", "20.0000")}
+
+
 def test_what_has_no_price_is_taken_back_from_its_own_revision() -> None:
     """Its spans are cut where another pod of the revision began; those of the canary are not."""
     live = [of(1, "old", 0), of(1, "old2", 1800), of(2, "canary", 0)]

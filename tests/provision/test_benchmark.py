@@ -192,7 +192,12 @@ CASES = [
         "found cannot be noted on it: Forbidden: admission webhook denied the request; change",
     ),
     (replace(ASKED, job="j", outcome=ERROR), "False", "BenchmarkFailed", "no; see the pod's log; to measure again"),
-    (replace(ASKED, job="j", unscheduled="3 had untolerated taint(s)."), "False", "BenchmarkUnscheduled", "256Mi left"),
+    (
+        replace(ASKED, job="j", unscheduled="3 had taints."),
+        "Unknown",
+        "BenchmarkUnscheduled",
+        "256Mi left",
+    ),
     (replace(ASKED, job="j", ended="was active longer than"), "False", "BenchmarkFailed", "kubectl delete job j"),
     (replace(ASKED, job="j", outcome=NONE), "False", "LimitNotMet", "at 1.00 a second it is 71.00 ms; raise p95Mill"),
     (replace(ASKED, job="j", outcome=FOUND), "True", "Measured", "one replica answers 96.40 texts a second"),

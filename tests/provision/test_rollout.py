@@ -238,14 +238,15 @@ CASES = {
     "the spec is taken back in the middle": Case(
         TrackState(NEW, 3), TrackState(OTHER, 1),
         (*pods(2, NEW), *pods(1, NEW, ready=False), *pods(1, OTHER, True)), True, (3, None), removes=True,
-        says="2 of 4",
+        says="the canary of revision other is being removed",
     ),
     "the spec changes while the others follow": Case(
         TrackState(OTHER, 3), TrackState(OTHER, 1),
         (*pods(2, OLD), *pods(1, OTHER), *pods(1, OTHER, True)), False, (3, None), removes=True, says="canary before",
     ),
     "no canary is asked for in the middle": Case(
-        STABLE_3, CANARY, (*pods(3, OLD), *STARTING), True, (3, None), removes=True, says="0 of 4", rollout=None
+        STABLE_3, CANARY, (*pods(3, OLD), *STARTING), True, (3, None), removes=True, rollout=None,
+        says="the canary of revision new is being removed",
     ),
     "more replicas in the middle: the canary is as large as it was made": Case(
         STABLE_3, replace(CANARY, canaries=1), (*pods(3, OLD), *pods(1, NEW, True, since=59)), False, (7, 1),

@@ -26,7 +26,6 @@ METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 """Asks for the answer without spec and status: we rarely need more back from a write."""
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-DEFAULT_NAMESPACE: Final = "default"
 CONNECTIONS: Final = 64
 ATTEMPTS: Final = 5
 """How often a request is tried while the API server says 429; a read also while it fails or does not answer."""
@@ -82,15 +81,6 @@ class Client:
             except config.ConfigException as error:
                 raise ClusterError(0, "NoCluster", f"{error}; run in a cluster or set KUBECONFIG") from None
         return cls(configuration, clock)
-
-    @staticmethod
-    def own_namespace() -> str:
-        """The namespace of the kubeconfig's context, as kubectl takes it; "default" where none is said."""
-        try:
-            _, current = config.list_kube_config_contexts()
-        except config.ConfigException:
-            return DEFAULT_NAMESPACE
-        return str(current["context"].get("namespace") or DEFAULT_NAMESPACE)
 
     async def connection(self) -> Connection:
         """How to reach the same API server, with credentials as they are now."""

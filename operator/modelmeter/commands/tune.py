@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ModelmeterError as error:
         failure = str(error)
     except asyncio.CancelledError:
-        failure = "ended; the copy under way is deleted"
+        failure = "ended; the copy under way is being deleted"
     if arguments.output == "json" and (trials or not failure):
         _print(json.dumps(trials_json(trials)))
     elif trials:
@@ -113,12 +113,13 @@ async def _tune(arguments: argparse.Namespace, tried: Callable[[Trial], None], s
     _end_by_signals(signals)
     from modelmeter.cluster.client import Client
     from modelmeter.cluster.clock import Clock
+    from modelmeter.cluster.namespaces import own_namespace
     from modelmeter.cluster.paths import path
     from modelmeter.control.copies import KIND
     from modelmeter.control.tuning import Plan, own_setting, tune
 
     client = await Client.connect(Clock())
-    namespace = arguments.namespace or client.own_namespace()
+    namespace = arguments.namespace or own_namespace()
     given = {"p95Milliseconds": arguments.p95_milliseconds, "secondsPerPoint": arguments.seconds_per_point}
     try:
         body = json.loads(await client.get(path(KIND, namespace, arguments.name)))
@@ -130,7 +131,7 @@ async def _tune(arguments: argparse.Namespace, tried: Callable[[Trial], None], s
             arguments.patience_seconds,
             uuid.uuid4().hex[:RUN_LENGTH],
         )
-        await tune(client, plan, _say, tried)
+        await tune(client, body, plan, _say, tried)
     finally:
         await client.close()
 

@@ -85,11 +85,13 @@ class Benchmarking:
         facts = BenchmarkFacts(model.spec.benchmark.p95_milliseconds, products, refused=account.benchmark_error or "")
         if now is None:
             return facts
-        # A Job may be over a moment before its pod's end is seen, or noted.
-        unread = now.uid in account.benchmarks or now.uid in self._jobs_of_pods(account)
+        # A Job may be over a moment before its pod's end is seen, or noted; one that was drained tells no end.
+        pods = [pod for pod in self._belongings.pods(account) if _job_uid(pod) == now.uid]
+        tell = any(pod.status.phase not in TERMINAL or benchmark_outcome(pod) for pod in pods)
+        unread = now.uid in account.benchmarks or tell
         ended = now.ended_message or LOST if now.ended and not unread else ""
-        pods = (pod_facts(pod) for pod in self._belongings.pods(account) if _job_uid(pod) == now.uid)
-        waits = next((pod.scheduling_message for pod in pods if pod.stays and not pod.scheduled), "")
+        own = map(pod_facts, pods)
+        waits = next((pod.scheduling_message for pod in own if pod.stays and not pod.scheduled), "")
         return replace(facts, job=now.name, outcome=now.outcome, ended=ended, unscheduled=waits)
 
     def performance(
@@ -141,7 +143,7 @@ class Benchmarking:
         products = self._products(account, model)
         config = wanted(model, products)
         for entry in superfluous(model, jobs, config):
-            with refusal_of(f"Job {entry.name} cannot be deleted"):
+            with refusal_of(f"Job {entry.name} cannot be deleted"), suppress(Conflict):
                 await self._client.delete(path("Job", account.ref.namespace, entry.name), entry.uid)
         if config and _is_ready(account) and all(entry.config_hash != config for entry in jobs):
             with refusal_of("the Job cannot be made"):

@@ -25,6 +25,9 @@ GONE_SECONDS: Final = 180.0
 """How long the end of a copy is waited for before the next is made, which may need its GPU."""
 
 
+STILL_THERE: Final = "{0} is being deleted, but still there, and costs; see kubectl describe modeldeployment {0} -n {1}"
+
+
 def delete_command(names: Sequence[str], namespace: str) -> str:
     """What deletes copies by hand."""
     return f"kubectl delete modeldeployments.{GROUP} {' '.join(names)} --namespace {namespace}"
@@ -43,8 +46,9 @@ async def none_is_left(client: Client, namespace: str, name: str) -> None:
             f" them, where they cost; if so: {delete_command(left, namespace)}",
         )
     for entry in there:
-        run = entry.metadata.labels.get(LABEL_TUNE_RUN, "")
-        await gone(client, path(KIND, namespace, entry.metadata.name), run)
+        copy, run = entry.metadata.name, entry.metadata.labels.get(LABEL_TUNE_RUN, "")
+        if not await gone(client, path(KIND, namespace, copy), run):
+            raise ClusterError(409, "Exists", STILL_THERE.format(copy, namespace))
 
 
 @asynccontextmanager
@@ -67,18 +71,19 @@ async def copied(client: Client, manifest: dict[str, Any]) -> AsyncIterator[str]
         await _delete(client, manifest, run, 0 if answered else LATE_SECONDS)
 
 
-async def gone(client: Client, where: str, run: str) -> None:
-    """Wait until a copy is gone; it holds a GPU until then. One that stays is no reason not to go on."""
+async def gone(client: Client, where: str, run: str) -> bool:
+    """Wait until a copy is gone, for it holds a GPU until then; whether it is."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GONE_SECONDS
     while loop.time() < deadline:
         try:
             if not _is_of(await present(client, where), run):
-                return
+                return True
         except ClusterError as failure:
             if not failure.passing:
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
+    return False
 
 
 async def _create(client: Client, where: str, manifest: dict[str, Any]) -> None:
@@ -92,10 +97,17 @@ async def _create(client: Client, where: str, manifest: dict[str, Any]) -> None:
         creating.exception()
         raise
     except Conflict:
-        command = delete_command([metadata["name"]], metadata["namespace"])
-        raise ClusterError(
-            409, "Exists", f"{metadata['name']} exists, and not as a copy; if nobody needs it: {command}"
-        ) from None
+        raise await _in_the_way(client, where, metadata["name"], metadata["namespace"]) from None
+
+
+async def _in_the_way(client: Client, where: str, name: str, namespace: str) -> ClusterError:
+    there = await present(client, where)
+    if there is not None and LABEL_TUNE_RUN in there.labels:
+        said = STILL_THERE.format(name, namespace) if there.deletion_timestamp else f"another tune has made {name}"
+    else:
+        command = delete_command([name], namespace)
+        said = f"{name} exists, and not as a copy; if nobody needs it: {command}"
+    return ClusterError(409, "Exists", said)
 
 
 async def _delete(client: Client, manifest: dict[str, Any], run: str, look_seconds: float) -> None:

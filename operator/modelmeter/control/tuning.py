@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from modelmeter.api.model_deployment_status import Condition, ModelDeploymentStatus
 from modelmeter.api.names import API_VERSION, LABEL_TUNE_OF, LABEL_TUNE_RUN, LONGEST_NAME
 from modelmeter.cluster.client import Client
-from modelmeter.cluster.paths import path
 from modelmeter.control.copies import KIND, copied, gone, none_is_left
 from modelmeter.errors import ClusterError, SpecError
 from modelmeter.provision.checks import BENCHMARKED, PRICED, READY
@@ -44,13 +43,14 @@ class Plan(NamedTuple):
     """Unlike that of any other run."""
 
 
-async def tune(client: Client, plan: Plan, say: Callable[[str], None], tried: Callable[[Trial], None]) -> None:
-    """Try each setting, and tell `tried` of each as soon as it is done: what was measured has been paid for.
+async def tune(
+    client: Client, body: Mapping[str, Any], plan: Plan, say: Callable[[str], None], tried: Callable[[Trial], None]
+) -> None:
+    """Try each setting on copies of the model that `body` is.
 
-    ClusterError where the model cannot be read, or a copy not be made or deleted; SpecError where there is nothing to
-    measure.
+    `tried` is told of each as soon as it is done: what was measured has been paid for.
+    ClusterError where a copy cannot be made or deleted; SpecError where there is nothing to measure.
     """
-    body = json.loads(await client.get(path(KIND, plan.namespace, plan.name)))
     await none_is_left(client, plan.namespace, plan.name)
     price_seconds = PRICE_SECONDS
     for number, setting in enumerate(plan.settings, start=1):
@@ -65,7 +65,8 @@ async def tune(client: Client, plan: Plan, say: Callable[[str], None], tried: Ca
             # All are compared by their rates now: the others' prices do not matter.
             price_seconds = 0
         say(f"  {found.inferences_per_second} a second" if found else f"  {trial.note}")
-        await gone(client, where, plan.run)
+        if not await gone(client, where, plan.run):
+            say(f"  {name} is being deleted, but still there, and costs; see kubectl describe modeldeployment {name}")
 
 
 def own_setting(body: Mapping[str, Any]) -> Setting:

@@ -123,9 +123,9 @@ class Posting:
     def _sources(self, key: LineKey, day: str, units: int) -> Iterator[tuple[LineKey, int]]:
         """The lines that units are taken back from, and how many (negative) from each.
 
-        `key` itself, unless it has too few and another has them, for a rate that was appended with a past date, or a
-        price profile that was lost, must not take back at another price than was posted; where none has all of them,
-        several, and what no line has of `key`.
+        Of the same stage and revision, where these have enough. `key` itself, unless it has too few and another has
+        them, for a rate that was appended with a past date, or a price profile that was lost, must not take back at
+        another price than was posted; where none has all of them, several, and what no line has of `key`.
         """
 
         def has(line: LineKey) -> int:
@@ -138,9 +138,12 @@ class Posting:
         def unlike(line: LineKey) -> tuple[bool, bool, bool, LineKey]:
             return line.stage != key.stage, line.revision != key.revision, line.unit_price != key.unit_price, line
 
-        others = sorted((line for line in self._lines if same(line) == same(key) and line != key), key=unlike)
-        whole = next((line for line in (key, *others) if has(line) >= units), None)
-        for line in (key, *others) if whole is None else (whole,):
+        alike = sorted((line for line in self._lines if same(line) == same(key) and line != key), key=unlike)
+        own = [line for line in (key, *alike) if (line.stage, line.revision) == (key.stage, key.revision)]
+        enough = sum(max(0, has(line)) for line in own) >= units
+        lines = own if enough else [*own, *(line for line in alike if line not in own)]
+        whole = next((line for line in lines if has(line) >= units), None)
+        for line in lines if whole is None else (whole,):
             part = min(units, max(0, has(line)))
             units -= part
             if part:

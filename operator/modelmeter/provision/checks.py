@@ -161,7 +161,8 @@ BENCHMARK: Final = (
     Check("ProductsDiffer", BENCHMARKED, benchmarked.products_differ),
     Check("BenchmarkWaiting", BENCHMARKED, benchmarked.waiting, problem=False, known=False),
     Check("BenchmarkFailed", BENCHMARKED, benchmarked.failed),
-    Check("BenchmarkUnscheduled", BENCHMARKED, benchmarked.unscheduled),
+    # A node may come: its Job waits for one for some time.
+    Check("BenchmarkUnscheduled", BENCHMARKED, benchmarked.unscheduled, problem=False, known=False),
     Check("BenchmarkRunning", BENCHMARKED, benchmarked.running, problem=False, known=False),
     Check("LimitNotMet", BENCHMARKED, benchmarked.limit_not_met),
 )

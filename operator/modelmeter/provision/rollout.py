@@ -49,8 +49,8 @@ def _renew(room: Room, keeps_canary: bool) -> Plan:
     if keeps_canary and current and not current.deleting:
         # One is not ready at a time, as in any rollout.
         kept = min(current.replicas, max(0, room.replicas - 1 - ready))
-    said = None
-    if canary:
+    said = f"the canary of revision {canary.template_hash} is being removed" if canary else None
+    if current and keeps_canary:
         said = f"revision {room.wanted}: {ready} of {room.replicas} replicas have followed the canary"
     return Plan(
         serving_hash=room.wanted,
@@ -99,7 +99,7 @@ def _try(room: Room, rollout: Rollout) -> Plan:
     if not room.canaries:
         field = "autoscaling.min" if room.serving.autoscaling else "replicas"
         said = f"{name}: waits until there are 2 replicas; set spec.serving.{field}, or {AT_ONCE}"
-        return replace(plan, canary=said, canary_stuck=True)
+        return replace(plan, canary=said, canary_stuck=room.replicas > 0)
     if current:
         return _judge(room, rollout, plan, current, name)
     return _create(room, plan, name)

@@ -71,7 +71,8 @@ class Room:
     def ended(self) -> list[PodFacts]:
         """Pods of the canary that ended by themselves (evicted, say) and were replaced."""
         pods = (pod for pod in self.seen.pods if pod.canary and pod.template_hash == self.wanted)
-        return [pod for pod in pods if pod.ended and not pod.deleting]
+        ended = [pod for pod in pods if pod.ended and not pod.deleting]
+        return sorted(ended, key=lambda pod: (pod.created is not None, pod.created, pod.name))
 
     def beside(self, canary: bool) -> int:
         """Replicas that one Deployment may have beside the other one's.

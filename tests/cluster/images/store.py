@@ -58,8 +58,9 @@ def link(images: str, tools: Path, target: Path) -> None:
     else:
         raise ClusterError(f"{source}: {done.stderr[-2000:]}")
     for path in target.glob(DATABASES):
-        path.unlink()
-        shutil.copy2(source / path.relative_to(target), path)
+        own = path.with_suffix(".own")
+        shutil.copy2(path, own)
+        own.replace(path)
 
 
 def wait(tools: Path, *options: str) -> None:
