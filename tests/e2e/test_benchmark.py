@@ -133,7 +133,10 @@ def test_tune_tries_copies_and_leaves_none(
     uids.append(user.get(MODELS, second)["metadata"]["uid"])
     tuning.send_signal(signal.SIGINT)
     printed, said = tuning.communicate(timeout=60)
-    assert (tuning.returncode, said.splitlines()[-1]) == (130, "modelmeter tune: ended; the copy under way is deleted")
+    assert (tuning.returncode, said.splitlines()[-1]) == (
+        130,
+        "modelmeter tune: ended; the copy under way is being deleted",
+    )
     assert printed.splitlines()[1].split()[:3] == ["32", "0", "96.40"]
     assert "Best by cost per 1,000" in printed
     assert "maxQueueDelayMicroseconds: 0" in printed
