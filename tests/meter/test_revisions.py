@@ -89,6 +89,13 @@ def test_what_is_not_on_the_page_yet_keeps_its_revisions_name_too() -> None:
     assert revision(1) in sheet.revisions
 
 
+def test_what_ended_takes_no_name_from_what_lives() -> None:
+    """All in one advance, and what ended began last."""
+    live = [of(number, f"uid-{number}", number) for number in range(1, MAX_REVISIONS + 1)]
+    sheet = advance(page(), [*live, of(9, "canary", 60, 90)], at(3600), PRICES)
+    assert shown(sheet).keys() == {*(held.revision for held in live), "other"}
+
+
 def test_what_lost_its_name_is_taken_back_from_where_it_is_though_it_got_another_again() -> None:
     live = [of(number, f"uid-{number}", number) for number in range(1, MAX_REVISIONS + 2)]
     sheet = advance(page(), live[:1], at(3600), PRICES)

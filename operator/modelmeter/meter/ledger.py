@@ -7,7 +7,7 @@ Quantities are whole unit-seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,9 +57,13 @@ def settle(page: Page, held: Holding, tariff: Tariff) -> Page:
 def settle_all(page: Page, finished: Iterable[Holding], tariff: Tariff, existing: Iterable[Holding] = ()) -> Page:
     """The same for several; `existing` are those that go on beside them."""
     ended = [held for held in finished if held.uid not in page.settled]
+    return _settled(named(page, ended, existing), ended, tariff)
+
+
+def _settled(page: Page, ended: Sequence[Holding], tariff: Tariff) -> Page:
+    """The page with these posted in full; it has named their revisions."""
     if not ended:
         return page
-    page = named(page, ended, existing)
     posting = Posting(page, tariff)
     for held in ended:
         if held.end is None:
@@ -85,7 +89,8 @@ def advance(page: Page, held: Iterable[Holding], to: datetime, tariff: Tariff, t
     to = max(to, page.posted_through)
     holdings = tuple(held)
     page = named(page, [holding for holding in holdings if holding.start < to], holdings)
-    page = settle_all(page, [held for held in holdings if held.end is not None and held.end <= to], tariff)
+    ended = (held for held in holdings if held.end is not None and held.end <= to)
+    page = _settled(page, [held for held in ended if held.uid not in page.settled], tariff)
     live = [holding for holding in holdings if holding.uid not in page.settled and holding.start < to]
     posting = Posting(page, tariff)
     for holding in live:

@@ -19,9 +19,9 @@ HOUR_DIGITS = 2
 METERED = ("compute", "storage")
 """Categories whose cost belongs to a stage."""
 ITEMS: Mapping[str, tuple[str, ...]] = {
-    "compute": (GPU, CPU, MEMORY),
+    "compute": cost.COMPUTE,
     "storage": (STORAGE,),
-    "total": (GPU, CPU, MEMORY, STORAGE),
+    "total": (*cost.COMPUTE, STORAGE),
 }
 """What is used where an amount is more than 0."""
 
