@@ -107,7 +107,7 @@ class Cluster(SimulatedClient):
 
     async def again(self, *settings: Setting) -> None:
         """Tune it once more."""
-        plan = Plan("search", "intent", settings or (Setting(8, 0),), {}, patience_seconds=600, run="5eed")
+        plan = Plan(settings or (Setting(8, 0),), {}, patience_seconds=600, run="5eed")
         body = json.loads(await self.get(path("ModelDeployment", "search", "intent")))
         await tune(self, body, plan, self.said.append, self.trials.append)
 

@@ -34,7 +34,7 @@ BODY = {"metadata": {"name": "intent", "namespace": "search", "uid": "u", "label
 
 def plan(benchmark: dict[str, Any], *settings: Setting) -> Plan:
     """What a user asks for."""
-    return Plan("search", "intent", settings, benchmark, patience_seconds=600, run="5eed")
+    return Plan(settings, benchmark, patience_seconds=600, run="5eed")
 
 
 def trial(batch: int, delay: int, rate: str = "", cost: str | None = None) -> Trial:

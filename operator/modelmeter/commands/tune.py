@@ -124,8 +124,6 @@ async def _tune(arguments: argparse.Namespace, tried: Callable[[Trial], None], s
     try:
         body = json.loads(await client.get(path(KIND, namespace, arguments.name)))
         plan = Plan(
-            namespace,
-            arguments.name,
             chosen(arguments.max_batch_size, arguments.max_queue_delay_microseconds, own_setting(body)),
             {field: value for field, value in given.items() if value is not None},
             arguments.patience_seconds,

@@ -31,10 +31,8 @@ LEFT_OUT: Final = (
 
 
 class Plan(NamedTuple):
-    """What to try of which model; `benchmark` is what spec.benchmark says beside what the model's own does."""
+    """What to try; `benchmark` is what spec.benchmark says beside what the model's own does."""
 
-    namespace: str
-    name: str
     settings: Sequence[Setting]
     benchmark: Mapping[str, Any]
     patience_seconds: float
@@ -51,7 +49,7 @@ async def tune(
     `tried` is told of each as soon as it is done: what was measured has been paid for.
     ClusterError where a copy cannot be made or deleted; SpecError where there is nothing to measure.
     """
-    await none_is_left(client, plan.namespace, plan.name)
+    await none_is_left(client, body["metadata"]["namespace"], body["metadata"]["name"])
     price_seconds = PRICE_SECONDS
     for number, setting in enumerate(plan.settings, start=1):
         manifest = copy_of(body, number, setting, plan)
