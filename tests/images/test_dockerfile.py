@@ -15,9 +15,10 @@ DOCKERFILE = build.CHECKOUT / "Dockerfile"
 
 
 def test_our_dockerfile_is_read_in_full() -> None:
-    first, last = dockerfile.read(DOCKERFILE)
-    assert (first.base, first.alias, last.base) == ("python:3.12-slim", "build", "python:3.12-slim")
-    words = sum(len(step.text.split()) + 1 for stage in (first, last) for step in stage.steps)
+    stages = dockerfile.read(DOCKERFILE)
+    assert [stage.alias for stage in stages] == ["dependencies", "build", ""]
+    assert {stage.base for stage in stages} == {"python:3.12-slim"}
+    words = sum(len(step.text.split()) + 1 for stage in stages for step in stage.steps)
     text = [line for line in DOCKERFILE.read_text().splitlines() if not line.startswith(("#", "FROM"))]
     assert words == len([word for line in text for word in line.split() if word != "\\"])
 
@@ -47,7 +48,7 @@ def test_every_step_of_our_dockerfile_becomes_a_layer(monkeypatch: pytest.Monkey
     assert image.config["User"] == settings["USER"] == "65532:65532"
     assert image.config["Entrypoint"] == dockerfile.entrypoint(settings["ENTRYPOINT"])
     assert f"PATH=/opt/modelmeter/bin:{build.PATH}" in image.config["Env"]
-    assert len(image.layers) == 2
+    assert len(image.layers) == 3
 
 
 def test_what_docker_would_not_copy_is_not_copied() -> None:

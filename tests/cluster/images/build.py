@@ -53,9 +53,9 @@ class Builder:
 
     def _copy(self, state: Folder, copy: Copy) -> Folder:
         if copy.stage:
-            if copy.sources != (copy.target,):
-                raise ClusterError(f"COPY --from={copy.stage}: this harness copies to the same place only")
-            return layers.copied(state, self._made[copy.stage], copy.target)
+            if len(copy.sources) != 1:
+                raise ClusterError(f"COPY --from={copy.stage}: this harness copies one folder at a time")
+            return layers.copied(state, self._made[copy.stage], *copy.sources, copy.target)
         places: dict[Path, str] = {}
         for source in copy.sources:
             places |= self._places(source, copy.target)

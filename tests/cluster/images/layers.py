@@ -61,24 +61,37 @@ def key(*parts: str | bytes) -> str:
     return hashlib.sha256(b"\0".join(p.encode() if isinstance(p, str) else p for p in parts)).hexdigest()[:24]
 
 
-def content(paths: Iterable[Path]) -> bytes:
-    """Digest of files, with their names and modes."""
+def content(root: Path, files: Iterable[Path]) -> bytes:
+    """Digest of files below `root`, with their names there and modes: the same in every checkout."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(f"{path}\0{path.stat().st_mode:o}\0".encode() + path.read_bytes())
+    for file in sorted(files):
+        path = root / file
+        digest.update(f"{file}\0{path.stat().st_mode:o}\0".encode() + path.read_bytes())
     return digest.digest()
 
 
 def folder(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of a key; made once, whole or not at all."""
+    """The folder of a key; made once, whole or not at all. Its time is that of its last use."""
     target = cache_directory() / "images" / name
-    if not target.is_dir():
-        with locked(target):
-            if not target.is_dir():
-                with whole(target) as staging:
-                    staging.mkdir()
-                    make(staging)
+    with locked(target):
+        if not target.is_dir():
+            with whole(target) as staging:
+                staging.mkdir()
+                make(staging)
+        os.utime(target)
     return target
+
+
+def forget(before: float) -> None:
+    """Remove folders that nobody has used since `before` (seconds since the epoch): those of former checkouts."""
+
+    def unused(path: Path) -> bool:
+        return path.is_dir() and path.stat().st_mtime < before
+
+    for path in filter(unused, (cache_directory() / "images").iterdir()):
+        with locked(path):
+            if unused(path):
+                shutil.rmtree(path)
 
 
 def run(below: Folder, command: str, workdir: str, environment: dict[str, str]) -> Folder:
@@ -109,23 +122,23 @@ def overlay(below: Folder, upper: Path, command: Sequence[str], environment: dic
         raise ClusterError(f"image: {' '.join(command[4:])} failed:\n{(finished.stdout + finished.stderr)[-3000:]}")
 
 
-def copied(below: Folder, source: Folder, path: str) -> Folder:
-    """What `COPY --from` adds: a folder of another stage, at the same place."""
-    name = key(below.key, "COPY", source.key, path)
+def copied(below: Folder, source: Folder, path: str, target: str) -> Folder:
+    """What `COPY --from` adds: the content of a folder of another stage."""
+    name = key(below.key, "COPY", source.key, path, target)
 
     def make(staging: Path) -> None:
         scratch = staging.parent / "empty"
         scratch.mkdir()
-        script = f'{SCRIPT}\nmkdir -p "$2$3" && cp -a "$ROOT$3/." "$2$3"'
+        script = f'{SCRIPT}\nmkdir -p "$2$4" && cp -a "$ROOT$3/." "$2$4"'
         standard = {"PATH": os.environ["PATH"]}
-        overlay(source, scratch, ["sh", "-c", script, "step", "", str(staging), path], standard)
+        overlay(source, scratch, ["sh", "-c", script, "step", "", str(staging), path, target], standard)
 
     return Folder(name, (*below.parts, folder(f"layer-{name}", make)))
 
 
 def added(below: Folder, root: Path, files: Sequence[Path], place: Callable[[Path], str]) -> Folder:
     """What COPY adds: files below `root`, each at the place that it is given."""
-    name = key(below.key, "ADD", content([root / file for file in files]), repr([place(file) for file in files]))
+    name = key(below.key, "ADD", content(root, files), repr([place(file) for file in files]))
 
     def make(staging: Path) -> None:
         for file in files:

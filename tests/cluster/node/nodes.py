@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.api import Api
 from tests.cluster.errors import ClusterError
+from tests.cluster.images import layers
 from tests.cluster.images.archive import dump
 from tests.cluster.images.catalogue import catalogue
 from tests.cluster.images.store import store
@@ -20,6 +22,8 @@ from tests.cluster.triton import cache_directory
 HIDDEN: Final = tuple(map(Path, ("/run", "/var/run", "/var/lib", "/var/log", "/proc", "/dev")))
 """Of which a node has its own."""
 JSON_PATCH: Final = "application/json-patch+json"
+UNUSED_SECONDS: Final = 24 * 3600.0
+"""After which a layer of images leaves the cache."""
 
 
 def require(directory: Path) -> None:
@@ -35,6 +39,7 @@ def make_images() -> str:
     tools = binaries(nodes=True)
     images = dump(catalogue(tools))
     store(images, tools)
+    layers.forget(time.time() - UNUSED_SECONDS)
     return images
 
 
