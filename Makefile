@@ -36,6 +36,7 @@ lint: setup ## ruff, mypy strict, import contracts
 
 .PHONY: test
 test: lint ## Lint, unit, property, golden and end-to-end tests; on real nodes, too, where they can run
+	@$(BIN)/python -m tests.cluster.space
 	@$(BIN)/python -m pytest -n $(TEST_WORKERS)
 
 .PHONY: demo
