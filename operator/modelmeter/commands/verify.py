@@ -22,17 +22,25 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify; 0, or 1 where something does not agree or the cluster does not answer."""
+    """Verify; 0, or 1 where something does not agree, nothing is there, or the cluster does not answer."""
     try:
         report = asyncio.run(_verify(Settings(arguments.namespace)))
     except ModelmeterError as error:
         print(f"modelmeter verify: {error}", file=sys.stderr)
         return 1
-    for finding in report.findings:
-        print(f"{finding.model}: {finding.message}")
-    agree = "everything agrees" if not report.findings else f"{len(report.findings)} things do not agree"
-    print(f"{report.models} models, {report.statements} statements: {agree}")
-    return 1 if report.findings else 0
+    print("\n".join(lines(report, arguments.namespace)))
+    return 0 if report.statements and not report.findings else 1
+
+
+def lines(report: Report, namespace: str) -> list[str]:
+    """What is printed: every finding, and last how much was looked at."""
+    if not report.models and not report.statements:
+        return [f"namespace {namespace} has no CostStatement, and there is no model: is --namespace the operator's?"]
+    agree = f"{len(report.findings)} things do not agree" if report.findings else "everything agrees"
+    return [
+        *(f"{finding.model}: {finding.message}" for finding in report.findings),
+        f"{report.models} models, {report.statements} statements: {agree}",
+    ]
 
 
 async def _verify(settings: Settings) -> Report:
