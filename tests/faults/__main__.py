@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,22 +63,26 @@ def main() -> int:
         choices=sorted(MUTATIONS),
         help="run a copy of the product with this bug, by default under the faults that must find it",
     )
-    parser.add_argument("--keep", type=Path, help="directory for logs, kept")
+    parser.add_argument(
+        "--keep", type=Path, help="directory for logs, kept; else one that stays where something is breached"
+    )
     options = parser.parse_args()
     if options.mutation and not options.only:
         options.only = [MUTATIONS[options.mutation].found_by]
     signals.interrupt()
+    directory = (options.keep or Path(tempfile.mkdtemp(prefix="modelmeter-faults-"))).absolute()
+    directory.mkdir(parents=True, exist_ok=True)
     try:
-        if options.keep:
-            options.keep.mkdir(parents=True, exist_ok=True)
-            return asyncio.run(run(options, options.keep.absolute()))
-        with matrix.workplace() as directory:
-            return asyncio.run(run(options, Path(directory)))
+        status = asyncio.run(run(options, directory))
     except KeyboardInterrupt:
-        return 130
+        status = 130
     except ClusterError as error:
         print(f"faults: {error}", file=sys.stderr)
-        return 1
+        status = 1
+    # What went wrong is told with the names of logs.
+    if not options.keep and status != 1:
+        shutil.rmtree(directory)
+    return status
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -95,9 +96,7 @@ class Journal:
         self._watches: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        for kind, group in COLLECTIONS.items():
-            path = f"{group}/namespaces/{self._namespace}/{kind}"
-            self._watches.append(asyncio.create_task(self._watch(kind, path)))
+        self._watches += (asyncio.create_task(self._watch(kind, path)) for kind, path in self._paths())
         return self
 
     async def __aexit__(
@@ -143,6 +142,20 @@ class Journal:
                     watch.result()
             await asyncio.sleep(POLL_SECONDS)
         return found
+
+    async def catch_up(self, seconds: float) -> None:
+        """Wait until it has seen all that is there now: each kind's watch is at a moment of its own."""
+        for kind, path in self._paths():
+            listed = await self._admin.call("GET", path)
+            there = {item["metadata"]["uid"]: int(item["metadata"]["resourceVersion"]) for item in listed["items"]}
+            await self.until(f"{kind} as a list shows them", partial(self._shows, kind, there), seconds)
+
+    def _shows(self, kind: str, there: dict[str, int]) -> bool:
+        here = {seen.uid: int(seen.last["metadata"]["resourceVersion"]) for seen in self.here(kind)}
+        return here.keys() == there.keys() and all(here[uid] >= version for uid, version in there.items())
+
+    def _paths(self) -> Iterator[tuple[str, str]]:
+        return ((kind, f"{group}/namespaces/{self._namespace}/{kind}") for kind, group in COLLECTIONS.items())
 
     async def _watch(self, kind: str, path: str) -> None:
         known = self.objects[kind]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -97,8 +96,3 @@ def render(done: Iterable[Done]) -> str:
     ]
     rows.append(("all", *(str(sum(int(row[column]) for row in rows)) for column in range(1, 7))))
     return table(HEADER, rows, frozenset(range(1, 7)))
-
-
-def workplace() -> tempfile.TemporaryDirectory[str]:
-    """A folder that is gone afterwards."""
-    return tempfile.TemporaryDirectory(prefix="modelmeter-faults-")

@@ -141,6 +141,7 @@ async def _release(world: World, operators: Operators, broken: bool) -> list[str
             again = True
         else:
             return [f"release failed {RELEASES} times"]
+        await world.catch_up()
         log = operators.log.read_text(encoding="utf-8") if again else ""
         breaches = list(check.released(world, log))
         await end_without_operator(world)

@@ -36,6 +36,10 @@ class World:
         """Wait for something in the journal."""
         return await self.journal.until(what, done, self.patience_seconds)
 
+    async def catch_up(self) -> None:
+        """Wait until the journal has seen all that is there."""
+        await self.journal.catch_up(self.patience_seconds)
+
     def path(self, group: str, kind: str, name: str = "") -> str:
         """The path of something in the run's namespace."""
         return f"{group}/namespaces/{self.namespace}/{kind}" + (f"/{name}" if name else "")
@@ -76,6 +80,7 @@ async def play(world: World) -> Published:
     await world.admin.remove(world.path(OURS, "modeldeployments", LEFT))
     await world.until("1 replica", lambda: _running(world, KEPT, 1) and len(_here(world, KEPT)) == 1)
     await world.until(f"the end of {LEFT}", lambda: ended(world, LEFT))
+    await world.catch_up()
     quiet = datetime.now(UTC) + REST
     return await world.until("a fresh status", lambda: _fresh(world, max(quiet, change + REST)))  # type: ignore[no-any-return]
 
@@ -84,6 +89,7 @@ async def end(world: World) -> None:
     """The last step: nothing is left but statements."""
     await world.admin.remove(world.path(OURS, "modeldeployments", KEPT))
     await world.until(f"the end of {KEPT}", lambda: ended(world, KEPT))
+    await world.catch_up()
 
 
 async def carry(world: World, gpu_seconds: str | None) -> None:
