@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 
-from modelmeter.commands import verify
+from modelmeter.commands.verify import tell
 from modelmeter.control.verifying import Finding, Report
 
 WRONG = Finding("shop/classifier", "status.cost.total says 1, the ledger 2")
@@ -29,11 +27,7 @@ WRONG = Finding("shop/classifier", "status.cost.total says 1, the ledger 2")
     ],
 )
 def test_it_says_how_much_it_looked_at_and_what_does_not_agree(
-    report: Report, code: int, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    report: Report, code: int, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def read(settings: object) -> Report:
-        return report
-
-    monkeypatch.setattr(verify, "_verify", read)
-    assert verify.run(argparse.Namespace(namespace="ledger")) == code
+    assert tell(report, "ledger") == code
     assert capsys.readouterr().out == printed

@@ -28,19 +28,19 @@ def run(arguments: argparse.Namespace) -> int:
     except ModelmeterError as error:
         print(f"modelmeter verify: {error}", file=sys.stderr)
         return 1
-    print("\n".join(lines(report, arguments.namespace)))
-    return 0 if report.statements and not report.findings else 1
+    return tell(report, arguments.namespace)
 
 
-def lines(report: Report, namespace: str) -> list[str]:
-    """What is printed: every finding, and last how much was looked at."""
+def tell(report: Report, namespace: str) -> int:
+    """Print every finding, and last how much was looked at; the exit status."""
     if not report.models and not report.statements:
-        return [f"namespace {namespace} has no CostStatement, and there is no model: is --namespace the operator's?"]
-    agree = f"{len(report.findings)} things do not agree" if report.findings else "everything agrees"
-    return [
-        *(f"{finding.model}: {finding.message}" for finding in report.findings),
-        f"{report.models} models, {report.statements} statements: {agree}",
-    ]
+        print(f"namespace {namespace} has no CostStatement, and there is no model: is --namespace the operator's?")
+        return 1
+    for finding in report.findings:
+        print(f"{finding.model}: {finding.message}")
+    agree = "everything agrees" if not report.findings else f"{len(report.findings)} things do not agree"
+    print(f"{report.models} models, {report.statements} statements: {agree}")
+    return 1 if report.findings else 0
 
 
 async def _verify(settings: Settings) -> Report:
