@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -23,15 +22,17 @@ WARM_GIB: Final = 1
 
 def lacking(needs: Mapping[Path, int], device: Callable[[Path], int], free: Callable[[Path], int]) -> Iterator[str]:
     """Say of each file system that has too little for the folders (of which some may not be yet): GiB needed."""
-    places = {folder: next(path for path in (folder, *folder.parents) if path.exists()) for folder in needs}
-    together: Counter[int] = Counter()
-    for folder, place in places.items():
-        together[device(place)] += needs[folder]
-    for number, gib in together.items():
-        folders = [folder for folder, place in places.items() if device(place) == number]
-        room = free(places[folders[0]])
+    devices: dict[int, list[Path]] = {}
+    for folder in needs:
+        devices.setdefault(device(_existing(folder)), []).append(folder)
+    for folders in devices.values():
+        gib, room = sum(needs[folder] for folder in folders), free(_existing(folders[0]))
         if room < gib * GIB:
             yield f"{' and '.join(map(str, folders))}: {room / GIB:.1f} GiB are free, a run needs {gib}"
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def main() -> int:

@@ -63,9 +63,7 @@ def main() -> int:
         choices=sorted(MUTATIONS),
         help="run a copy of the product with this bug, by default under the faults that must find it",
     )
-    parser.add_argument(
-        "--keep", type=Path, help="directory for logs, kept; else one that stays where something is breached"
-    )
+    parser.add_argument("--keep", type=Path, help="directory for logs; else one that stays if the exit status is 1")
     options = parser.parse_args()
     if options.mutation and not options.only:
         options.only = [MUTATIONS[options.mutation].found_by]
